@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Put before every kernel source. The only place with an #if on vendor or extension.
+//
+// Conventions of all kernels: OpenCL C 1.2; each tensor is a pointer and a first element
+// (`x += x_offset`); row strides are in elements; float32 arithmetic; weights float or half,
+// chosen by -DWEIGHT_HALF. vload_half/vstore_half are core, so half storage needs no extension.
+
+#define CAT_(a, b) a##b
+#define CAT(a, b)  CAT_(a, b)
+#define UNROLL     _Pragma("unroll")
+
+#ifdef WEIGHT_HALF
+typedef half weight_t;
+#define LOAD_WEIGHT(p, i) vload_half((i), (p))
+#else
+typedef float weight_t;
+#define LOAD_WEIGHT(p, i) ((p)[i])
+#endif
+
+// -DVEC=4|8|16: floats of the vector type used by register tiles.
+#ifdef VEC
+typedef CAT(float, VEC) vecf;
+typedef CAT(int, VEC) veci;
+#define VLOAD  CAT(vload, VEC)
+#define VSTORE CAT(vstore, VEC)
+#ifdef WEIGHT_HALF
+#define VLOAD_WEIGHT(p) CAT(vload_half, VEC)(0, (p))
+#else
+#define VLOAD_WEIGHT(p) VLOAD(0, (p))
+#endif
+#endif
+
+// -DPREFETCH: the compiler is clang on a CPU.
+#ifdef PREFETCH
+#define PREFETCH_READ(p) __builtin_prefetch((const void *)(ulong)(p), 0, 2)
+#else
+#define PREFETCH_READ(p)
+#endif

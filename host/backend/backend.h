@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+// The contract between the runtime and a device API. Only host/backend/<name> knows the API; all
+// else speaks in buffers, kernel launches and plain products. Arguments are validated by the front,
+// a back end may trust them. Every call reports failures through the device's log.
+#ifndef ONP_BACKEND_BACKEND_H
+#define ONP_BACKEND_BACKEND_H
+
+#include "base/context.h"
+#include "onepeace/device.h"
+#include "onepeace/model.h"
+
+// Facts about a device, probed once when it is opened. Data, not code: `quirks.c` edits it.
+struct onp_caps {
+    bool reference; // runs the C references instead of kernels
+    enum onp_device_type type;
+    uint32_t vector_width; // floats in a hardware vector, as the driver prefers (>= 1)
+    uint32_t compute_units;
+    uint64_t max_work_group; // work-items
+    uint64_t max_work_item[3];
+    uint64_t local_bytes;
+    uint64_t max_alloc_bytes;
+    uint64_t global_bytes;
+    uint32_t subgroup_size; // 0: unknown or none
+    bool blas;              // a vendor product (CLBlast) is available
+    bool prefetch;          // the compiler knows __builtin_prefetch (clang on a CPU)
+    bool unified_memory;
+};
+
+// Which tile each op uses on this device. Filled from a table of device classes (tuning.c);
+// measured rows replace it later. Ops read it, they never look at vendor strings.
+struct onp_tuning {
+    const char *row;       // name of the row in force, for --explain
+    bool prefer_blas;      // plain products go to CLBlast
+    int32_t vector;        // floats per OpenCL vector in register-tile kernels: 4, 8 or 16
+    int32_t tile_rows;     // register tile: rows (6 for AVX2, 9 for AVX-512)
+    int32_t tile_vectors;  // register tile: vectors (2 for AVX2, 3 for AVX-512)
+    bool work_group_tiles; // local-memory kernels with work-groups (GPUs) before register tiles
+    int32_t group_rows, group_cols, group_depth; // work-group tile of the local-memory product
+    int32_t attention_rows; // query rows per work-item or work-group in attention
+    int32_t attention_keys; // keys per block in attention
+};
+
+// Device memory. `host` is set when the device's memory is directly addressable (reference).
+struct onp_buffer {
+    struct onp_device *device;
+    uint64_t bytes;
+    void *host;
+};
+
+enum onp_arg_kind { ONP_ARG_BUFFER, ONP_ARG_I32, ONP_ARG_U32, ONP_ARG_F32, ONP_ARG_LOCAL };
+struct onp_arg {
+    enum onp_arg_kind kind;
+    union {
+        struct onp_buffer *buffer; // NULL passes a null pointer
+        int32_t i32;
+        uint32_t u32;
+        float f32;
+        uint64_t local_bytes;
+    } value;
+};
+
+#define ONP_MAX_ARGS 40
+
+// One kernel launch, complete. Sizes in work-items; local[0] == 0 leaves the choice to the driver.
+// global is a multiple of local in every dimension.
+struct onp_launch {
+    const char *source;   // cl_kernels/<source>.cl
+    const char *function; // kernel name in it
+    char defines[256];    // "-DMR=6 -DNV=2"
+    uint32_t dims;
+    size_t global[3], local[3];
+    uint32_t arg_count;
+    struct onp_arg args[ONP_MAX_ARGS];
+    struct onp_kernel *kernel; // resolved by kernels_build
+};
+
+// c[m][n] = sum_k a[m][k] * w[n][k], float32, row-major with row strides in elements; offsets too.
+struct onp_gemm {
+    int64_t m, n, k;
+    struct onp_buffer *a, *w, *c;
+    int64_t a_offset, w_offset, c_offset;
+    int64_t lda, ldw, ldc;
+};
+
+// Time of one command, from the device's own clock.
+struct onp_timing {
+    uint32_t tag; // given at launch
+    double seconds;
+};
+
+struct onp_device {
+    const struct onp_backend *backend;
+    struct onp_context *context;
+    struct onp_device_info info;
+    struct onp_caps caps;
+    struct onp_tuning tuning;
+    char disabled[512]; // comma-separated variants switched off by the user
+};
+
+struct onp_backend {
+    const char *name; // "opencl", "ref"
+    // Appends this back end's devices to a list (index is filled in by the registry). No devices
+    // or no driver is not an error. *list grows by realloc.
+    enum onp_status (*list)(struct onp_context *context, struct onp_device_info **list,
+                            size_t *count);
+    // Opens the device that `info` describes (one from list). Fills info and caps of *out, which
+    // starts with a struct onp_device. tuning is filled in by the registry.
+    enum onp_status (*open)(struct onp_context *context, const struct onp_device_info *info,
+                            struct onp_device **out);
+    void (*close)(struct onp_device *device);
+
+    // A buffer of at least `bytes` (> 0), uninitialised. ONP_ERR_DEVICE_MEMORY names the limit.
+    enum onp_status (*buffer_create)(struct onp_device *device, uint64_t bytes,
+                                     struct onp_buffer **out);
+    void (*buffer_destroy)(struct onp_buffer *buffer);
+    // Copies; return when the host memory may be reused (write) or is filled (read).
+    enum onp_status (*buffer_write)(struct onp_buffer *buffer, uint64_t offset, const void *data,
+                                    uint64_t bytes);
+    enum onp_status (*buffer_read)(struct onp_buffer *buffer, uint64_t offset, void *data,
+                                   uint64_t bytes);
+
+    // Compiles every (source, defines) not yet compiled on this device, in parallel where the
+    // driver allows it, through the disk cache, and sets launches[i]->kernel. NULL on `ref`.
+    enum onp_status (*kernels_build)(struct onp_device *device, struct onp_launch *const *launches,
+                                     size_t count);
+    // Queues; does not wait. `tag` comes back in timings.
+    enum onp_status (*launch)(struct onp_device *device, const struct onp_launch *launch,
+                              uint32_t tag);
+    enum onp_status (*gemm)(struct onp_device *device, const struct onp_gemm *gemm, uint32_t tag);
+    enum onp_status (*finish)(struct onp_device *device); // waits for all queued work
+
+    // Collects times of what is launched while on. Takes (and forgets) those finished so far;
+    // *timings is malloc'ed.
+    enum onp_status (*profile)(struct onp_device *device, bool on);
+    enum onp_status (*timings)(struct onp_device *device, struct onp_timing **timings,
+                               size_t *count);
+};
+
+extern const struct onp_backend onp_backend_ref;
+extern const struct onp_backend onp_backend_opencl; // a stub when built without OpenCL
+
+// Kernel sources, generated from cl_kernels/ at build time. Ends with a NULL name.
+struct onp_kernel_source {
+    const char *name; // "matmul_panel"
+    const char *text;
+};
+extern const struct onp_kernel_source onp_kernel_sources[];
+extern const char onp_kernel_prelude[]; // cl_kernels/prelude.h, put before every source
+
+// --- Building launches -----------------------------------------------------------------------
+
+static inline void onp_push(struct onp_launch *launch, struct onp_arg arg) {
+    launch->args[launch->arg_count++] = arg;
+}
+static inline void onp_push_i32(struct onp_launch *launch, int64_t value) {
+    onp_push(launch, (struct onp_arg){ONP_ARG_I32, {.i32 = (int32_t)value}});
+}
+static inline void onp_push_f32(struct onp_launch *launch, float value) {
+    onp_push(launch, (struct onp_arg){ONP_ARG_F32, {.f32 = value}});
+}
+static inline void onp_push_local(struct onp_launch *launch, uint64_t bytes) {
+    onp_push(launch, (struct onp_arg){ONP_ARG_LOCAL, {.local_bytes = bytes}});
+}
+// Two kernel arguments: the pointer and the first element (uint). Kernels write `x += x_offset`.
+static inline void onp_push_buffer(struct onp_launch *launch, struct onp_buffer *buffer,
+                                   uint64_t element) {
+    onp_push(launch, (struct onp_arg){ONP_ARG_BUFFER, {.buffer = buffer}});
+    onp_push(launch, (struct onp_arg){ONP_ARG_U32, {.u32 = (uint32_t)element}});
+}
+
+#endif

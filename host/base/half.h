@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// Half and bfloat16 conversion. Widening is exact; narrowing rounds to nearest even (IEEE 754).
+#ifndef ONP_BASE_HALF_H
+#define ONP_BASE_HALF_H
+
+#include <stdint.h>
+
+float onp_half_to_float(uint16_t h);
+uint16_t onp_float_to_half(float f);
+float onp_bf16_to_float(uint16_t b);
+uint16_t onp_float_to_bf16(float f);
+
+#endif

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs a graph on a device: choose variants, plan the arena, compile, then run the command list.
+#ifndef ONP_EXEC_EXEC_H
+#define ONP_EXEC_EXEC_H
+
+#include "backend/backend.h"
+#include "graph/graph.h"
+#include "onepeace/encoder.h"
+
+struct onp_exec;
+enum onp_status onp_exec_create(struct onp_device *device, struct onp_exec **out);
+void onp_exec_destroy(struct onp_exec *exec); // NULL is allowed
+
+// Chooses a variant for every node, plans, grows the arena if it is too small, compiles what is not
+// yet compiled and builds the command list. `explain` logs every choice with the refusals before
+// it.
+enum onp_status onp_exec_prepare(struct onp_exec *exec, struct onp_graph *graph, bool explain);
+// Uploads the inputs and queues all commands. Allocates and compiles nothing.
+enum onp_status onp_exec_run(struct onp_exec *exec);
+// Waits and reads a kept tensor, rows packed (ld = cols).
+enum onp_status onp_exec_read(struct onp_exec *exec, const struct onp_tensor *x, float *out);
+uint64_t onp_exec_arena_bytes(const struct onp_exec *exec);
+// Arena that the graph would need on this device, without allocating or compiling anything.
+enum onp_status onp_exec_measure(const struct onp_device *device, struct onp_graph *graph,
+                                 uint64_t *arena_bytes);
+// Adds the times taken since the last call to a table keyed by op, variant and shape.
+enum onp_status onp_exec_profile(struct onp_exec *exec, struct onp_kernel_time **list,
+                                 size_t *count);
+void onp_exec_profile_enable(struct onp_exec *exec, bool on);
+void onp_exec_profile_reset(struct onp_exec *exec);
+
+// Weights: a buffer for `tensor` (its dtype, layout and shape decide the size), filled row by row.
+// fill writes rows [first, first + count) of [rows][cols] as float32; called in ascending order,
+// in chunks that keep host memory below 32 MiB.
+typedef enum onp_status (*onp_fill_fn)(void *user, int64_t first, int64_t count, float *rows);
+enum onp_status onp_weight_upload(struct onp_device *device, struct onp_tensor *tensor,
+                                  onp_fill_fn fill, void *user);
+uint64_t onp_weight_bytes(const struct onp_tensor *tensor);
+
+// Fills device->tuning from the table of device classes.
+void onp_tuning_choose(struct onp_device *device);
+
+// Runs case `c` of `op` with each variant the device accepts; see onp_selftest.
+struct onp_op;
+struct onp_op_case;
+enum onp_status onp_check_case(struct onp_device *device, const struct onp_op *op,
+                               const struct onp_op_case *c, uint64_t seed, onp_selftest_fn fn,
+                               void *user, struct onp_selftest_summary *summary);
+
+#endif
