@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+// Opens a regular file for reading. O_NONBLOCK keeps a FIFO from blocking before it is refused.
+static enum onp_status open_regular(const char *path, const struct onp_log *log, int *fd,
+                                    size_t *size) {
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (*fd < 0) return onp_fail(log, ONP_ERR_IO, "cannot open %s: %s", path, strerror(errno));
+    struct stat st;
+    enum onp_status status = ONP_OK;
+    if (fstat(*fd, &st) != 0)
+        status = onp_fail(log, ONP_ERR_IO, "cannot examine %s: %s", path, strerror(errno));
+    else if (!S_ISREG(st.st_mode))
+        status = onp_fail(log, ONP_ERR_IO, "%s is not a regular file", path);
+    else if ((uintmax_t)st.st_size > SIZE_MAX / 2)
+        status = onp_fail(log, ONP_ERR_IO, "%s is too large for this system", path);
+    else
+        *size = (size_t)st.st_size;
+    if (status != ONP_OK) close(*fd);
+    return status;
+}
+
+enum onp_status onp_map_open(const char *path, const struct onp_log *log, struct onp_map *map) {
+    *map = (struct onp_map){0};
+    int fd;
+    size_t size = 0;
+    ONP_TRY(open_regular(path, log, &fd, &size));
+    if (size == 0) {
+        close(fd);
+        return ONP_OK;
+    }
+    void *data = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+    const int error = errno;
+    close(fd);
+    if (data == MAP_FAILED)
+        return onp_fail(log, ONP_ERR_IO, "cannot map %s: %s", path, strerror(error));
+    map->data = data;
+    map->size = size;
+    return ONP_OK;
+}
+
+void onp_map_close(struct onp_map *map) {
+    if (map->data) munmap((void *)(uintptr_t)map->data, map->size);
+    *map = (struct onp_map){0};
+}
+
+void onp_map_release(const struct onp_map *map, const void *start, size_t bytes) {
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t base = (uintptr_t)map->data;
+    const uintptr_t from = ((uintptr_t)start + page - 1) / page * page;
+    const uintptr_t to = ((uintptr_t)start + bytes) / page * page;
+    if (from < to && from >= base && to <= base + map->size)
+        madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
+static enum onp_status read_all(int fd, const char *path, const struct onp_log *log, char *data,
+                                size_t size) {
+    for (size_t done = 0; done < size;) {
+        const ssize_t n = read(fd, data + done, size - done);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return onp_fail(log, ONP_ERR_IO, "cannot read %s: %s", path, strerror(errno));
+        if (n == 0) return onp_fail(log, ONP_ERR_IO, "%s became shorter while being read", path);
+        done += (size_t)n;
+    }
+    return ONP_OK;
+}
+
+enum onp_status onp_file_read(const char *path, size_t limit, const struct onp_log *log,
+                              char **data, size_t *size) {
+    int fd;
+    ONP_TRY(open_regular(path, log, &fd, size));
+    enum onp_status status = ONP_OK;
+    *data = NULL;
+    if (*size > limit)
+        status = onp_fail(log, ONP_ERR_FORMAT, "%s has %zu bytes, more than the %zu allowed", path,
+                          *size, limit);
+    else if (!(*data = malloc(*size + 1)))
+        status = onp_fail(log, ONP_ERR_MEMORY, "no memory for the %zu bytes of %s", *size, path);
+    else
+        status = read_all(fd, path, log, *data, *size);
+    close(fd);
+    if (status != ONP_OK) {
+        free(*data);
+        *data = NULL;
+        return status;
+    }
+    (*data)[*size] = '\0';
+    return ONP_OK;
+}
+
+struct onp_writer {
+    const struct onp_log *log;
+    FILE *file;
+    bool overwrite;
+    char *path, *temporary;
+};
+
+static void writer_free(struct onp_writer *writer) {
+    free(writer->path);
+    free(writer->temporary);
+    free(writer);
+}
+
+static enum onp_status create_temporary(struct onp_writer *writer, const char *path) {
+    const size_t size = strlen(path) + 16;
+    writer->path = strdup(path);
+    writer->temporary = malloc(size);
+    if (!writer->path || !writer->temporary)
+        return onp_fail(writer->log, ONP_ERR_MEMORY, "no memory to write %s", path);
+    snprintf(writer->temporary, size, "%s.XXXXXX", path);
+    const int fd = mkstemp(writer->temporary);
+    if (fd < 0)
+        return onp_fail(writer->log, ONP_ERR_IO, "cannot create a file beside %s: %s", path,
+                        strerror(errno));
+    const mode_t mask = umask(0);
+    umask(mask);
+    fchmod(fd, 0666 & ~mask); // mkstemp gives 0600; the result should be an ordinary file
+    writer->file = fdopen(fd, "wb");
+    if (writer->file) return ONP_OK;
+    close(fd);
+    unlink(writer->temporary);
+    return onp_fail(writer->log, ONP_ERR_MEMORY, "no memory to write %s", path);
+}
+
+enum onp_status onp_writer_open(const char *path, bool overwrite, const struct onp_log *log,
+                                struct onp_writer **out) {
+    struct stat st;
+    const bool exists = stat(path, &st) == 0;
+    if (exists && !S_ISREG(st.st_mode))
+        return onp_fail(log, ONP_ERR_IO, "cannot write %s: it is not a regular file", path);
+    if (exists && !overwrite)
+        return onp_fail(log, ONP_ERR_IO, "%s exists already; remove it or allow overwriting", path);
+    struct onp_writer *writer = calloc(1, sizeof *writer);
+    if (!writer) return onp_fail(log, ONP_ERR_MEMORY, "no memory to write %s", path);
+    writer->log = log;
+    writer->overwrite = overwrite;
+    const enum onp_status status = create_temporary(writer, path);
+    if (status != ONP_OK)
+        writer_free(writer);
+    else
+        *out = writer;
+    return status;
+}
+
+enum onp_status onp_writer_write(struct onp_writer *writer, const void *data, size_t size) {
+    if (size == 0 || fwrite(data, 1, size, writer->file) == size) return ONP_OK;
+    return onp_fail(writer->log, ONP_ERR_IO, "cannot write %s: %s", writer->path, strerror(errno));
+}
+
+// Without overwrite a hard link is made instead of a rename: it fails if the name has appeared.
+static bool publish(const struct onp_writer *writer) {
+    if (writer->overwrite) return rename(writer->temporary, writer->path) == 0;
+    if (link(writer->temporary, writer->path) != 0) return false;
+    unlink(writer->temporary);
+    return true;
+}
+
+enum onp_status onp_writer_commit(struct onp_writer *writer) {
+    bool ok = fflush(writer->file) == 0 && fsync(fileno(writer->file)) == 0;
+    int error = errno;
+    if (fclose(writer->file) != 0 && ok) {
+        ok = false;
+        error = errno;
+    }
+    if (ok && !publish(writer)) {
+        ok = false;
+        error = errno;
+    }
+    enum onp_status status = ONP_OK;
+    if (!ok) {
+        unlink(writer->temporary);
+        status =
+            onp_fail(writer->log, ONP_ERR_IO, "cannot write %s: %s", writer->path, strerror(error));
+    }
+    writer_free(writer);
+    return status;
+}
+
+void onp_writer_discard(struct onp_writer *writer) {
+    if (!writer) return;
+    fclose(writer->file);
+    unlink(writer->temporary);
+    writer_free(writer);
+}
+
+enum onp_status onp_make_dirs(const char *path, const struct onp_log *log) {
+    char partial[PATH_MAX];
+    if (strlen(path) >= sizeof partial)
+        return onp_fail(log, ONP_ERR_IO, "cannot create %s: name too long", path);
+    snprintf(partial, sizeof partial, "%s", path);
+    for (char *p = partial + 1;; p++) {
+        if (*p != '/' && *p != '\0') continue;
+        const char end = *p;
+        *p = '\0';
+        if (mkdir(partial, 0700) != 0 && errno != EEXIST)
+            return onp_fail(log, ONP_ERR_IO, "cannot create %s: %s", partial, strerror(errno));
+        *p = end;
+        if (end == '\0') return ONP_OK;
+    }
+}
