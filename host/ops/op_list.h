@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every op's table, for its own file and for registry.c alone.
+#ifndef ONP_OPS_OP_LIST_H
+#define ONP_OPS_OP_LIST_H
+
+#include "ops/op.h"
+
+#endif
