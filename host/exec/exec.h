@@ -15,10 +15,18 @@ void onp_exec_destroy(struct onp_exec *exec); // NULL is allowed
 // yet compiled and builds the command list. `explain` logs every choice with the refusals before
 // it.
 enum onp_status onp_exec_prepare(struct onp_exec *exec, struct onp_graph *graph, bool explain);
+// The same with every node's variant given (checks and benchmarks).
+struct onp_variant;
+enum onp_status onp_exec_prepare_variant(struct onp_exec *exec, struct onp_graph *graph,
+                                         const struct onp_variant *variant);
 // Uploads the inputs and queues all commands. Allocates and compiles nothing.
 enum onp_status onp_exec_run(struct onp_exec *exec);
+// The first half of a run alone: brings the inputs to the device. For checks.
+enum onp_status onp_exec_upload(struct onp_exec *exec);
 // Waits and reads a kept tensor, rows packed (ld = cols).
 enum onp_status onp_exec_read(struct onp_exec *exec, const struct onp_tensor *x, float *out);
+// The arena of the prepared graph; for checks.
+struct onp_buffer *onp_exec_arena(const struct onp_exec *exec);
 uint64_t onp_exec_arena_bytes(const struct onp_exec *exec);
 // Arena that the graph would need on this device, without allocating or compiling anything.
 enum onp_status onp_exec_measure(const struct onp_device *device, struct onp_graph *graph,
@@ -26,7 +34,7 @@ enum onp_status onp_exec_measure(const struct onp_device *device, struct onp_gra
 // Adds the times taken since the last call to a table keyed by op, variant and shape.
 enum onp_status onp_exec_profile(struct onp_exec *exec, struct onp_kernel_time **list,
                                  size_t *count);
-void onp_exec_profile_enable(struct onp_exec *exec, bool on);
+enum onp_status onp_exec_profile_enable(struct onp_exec *exec, bool on);
 void onp_exec_profile_reset(struct onp_exec *exec);
 
 // Weights: a buffer for `tensor` (its dtype, layout and shape decide the size), filled row by row.
@@ -40,11 +48,17 @@ uint64_t onp_weight_bytes(const struct onp_tensor *tensor);
 // Fills device->tuning from the table of device classes.
 void onp_tuning_choose(struct onp_device *device);
 
-// Runs case `c` of `op` with each variant the device accepts; see onp_selftest.
+// Runs case `c` of `op` against its C reference with every variant that the device accepts, in the
+// weight layouts that its variants read. Reports each to fn (may be NULL) and counts them.
+// Only failures to check at all (memory, a broken case) are returned; see onp_selftest.
 struct onp_op;
 struct onp_op_case;
 enum onp_status onp_check_case(struct onp_device *device, const struct onp_op *op,
                                const struct onp_op_case *c, uint64_t seed, onp_selftest_fn fn,
                                void *user, struct onp_selftest_summary *summary);
+// Every case of every op whose name or variant contains `filter` (NULL: all).
+enum onp_status onp_check_all(struct onp_device *device, const char *filter, bool quick,
+                              uint64_t seed, onp_selftest_fn fn, void *user,
+                              struct onp_selftest_summary *summary);
 
 #endif

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "exec/exec.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "exec/commands.h"
+#include "exec/profile.h"
+#include "exec/select.h"
+#include "graph/plan.h"
+
+struct onp_exec {
+    struct onp_device *device;
+    struct onp_graph *graph; // prepared, owned by the caller
+    struct onp_buffer *arena;
+    uint64_t arena_bytes; // of the prepared graph
+    struct onp_commands commands;
+    // Per node of the prepared graph.
+    const struct onp_variant **variants;
+    uint64_t *workspace, *workspace_offset;
+    size_t node_capacity;
+    struct onp_launch **launches; // scratch for kernels_build
+    size_t launch_capacity;
+    struct onp_profile profile;
+};
+
+enum onp_status onp_exec_create(struct onp_device *device, struct onp_exec **out) {
+    struct onp_exec *exec = calloc(1, sizeof *exec);
+    if (!exec) return onp_fail(&device->context->log, ONP_ERR_MEMORY, "no memory for a runner");
+    exec->device = device;
+    exec->commands.log = &device->context->log;
+    *out = exec;
+    return ONP_OK;
+}
+
+void onp_exec_destroy(struct onp_exec *exec) {
+    if (!exec) return;
+    exec->device->backend->finish(exec->device);
+    if (exec->arena) exec->device->backend->buffer_destroy(exec->arena);
+    onp_profile_free(&exec->profile);
+    free(exec->commands.list);
+    free(exec->variants);
+    free(exec->workspace);
+    free(exec->workspace_offset);
+    free(exec->launches);
+    free(exec);
+}
+
+static enum onp_status no_memory(const struct onp_exec *exec) {
+    return onp_fail(&exec->device->context->log, ONP_ERR_MEMORY, "no memory for the command list");
+}
+
+static enum onp_status reserve_nodes(struct onp_exec *exec, size_t count) {
+    if (count <= exec->node_capacity) return ONP_OK;
+    const struct onp_variant **variants = realloc(exec->variants, count * sizeof *variants);
+    if (variants) exec->variants = variants;
+    uint64_t *workspace = realloc(exec->workspace, count * sizeof *workspace);
+    if (workspace) exec->workspace = workspace;
+    uint64_t *offset = realloc(exec->workspace_offset, count * sizeof *offset);
+    if (offset) exec->workspace_offset = offset;
+    if (!variants || !workspace || !offset) return no_memory(exec);
+    exec->node_capacity = count;
+    return ONP_OK;
+}
+
+// Fills variants[] and workspace[]; a reference device has neither.
+static enum onp_status choose_variants(const struct onp_device *device, struct onp_graph *graph,
+                                       bool explain, const struct onp_variant **variants,
+                                       uint64_t *workspace) {
+    for (size_t i = 0; i < onp_graph_node_count(graph); i++) {
+        const struct onp_node *node = onp_graph_node(graph, i);
+        variants[i] = NULL;
+        workspace[i] = 0;
+        if (device->caps.reference) continue;
+        if (!(variants[i] = onp_select(node, device, explain))) return ONP_ERR_UNSUPPORTED;
+        if (variants[i]->workspace) workspace[i] = variants[i]->workspace(node, device);
+    }
+    return ONP_OK;
+}
+
+static enum onp_status reserve_arena(struct onp_exec *exec) {
+    const struct onp_log *log = &exec->device->context->log;
+    // Kernels receive element offsets as 32-bit integers.
+    if (exec->arena_bytes / sizeof(float) > UINT32_MAX)
+        return onp_fail(log, ONP_ERR_DEVICE_MEMORY,
+                        "a batch needs %.1f GiB of activations, more than the 16 GiB that can be "
+                        "addressed: use a smaller batch",
+                        (double)exec->arena_bytes / 0x1p30);
+    if (exec->arena && exec->arena->bytes >= exec->arena_bytes) return ONP_OK;
+    if (exec->arena) exec->device->backend->buffer_destroy(exec->arena);
+    exec->arena = NULL;
+    return exec->device->backend->buffer_create(exec->device, exec->arena_bytes, &exec->arena);
+}
+
+static void place_in_arena(struct onp_exec *exec) {
+    for (size_t i = 0; i < onp_graph_tensor_count(exec->graph); i++) {
+        struct onp_tensor *x = onp_graph_tensor(exec->graph, i);
+        if (x->role != ONP_ROLE_WEIGHT) x->buffer = exec->arena;
+    }
+}
+
+static enum onp_status emit_node(struct onp_exec *exec, size_t index) {
+    const struct onp_node *node = onp_graph_node(exec->graph, index);
+    exec->commands.node = index;
+    exec->commands.started = false;
+    if (exec->device->caps.reference) {
+        const struct onp_command command = {.kind = ONP_COMMAND_REFERENCE, .reference = node};
+        return onp_commands_push(&exec->commands, &command);
+    }
+    struct onp_emitter emitter = {
+        .device = exec->device,
+        .workspace = exec->arena,
+        .workspace_offset = exec->workspace[index] ? exec->workspace_offset[index] : 0,
+        .sink = &exec->commands,
+    };
+    return exec->variants[index]->emit(node, &emitter);
+}
+
+static enum onp_status build_kernels(struct onp_exec *exec) {
+    if (exec->device->caps.reference) return ONP_OK;
+    const size_t count = exec->commands.count;
+    if (count > exec->launch_capacity) {
+        struct onp_launch **grown = realloc(exec->launches, count * sizeof(*grown));
+        if (!grown) return no_memory(exec);
+        exec->launches = grown;
+        exec->launch_capacity = count;
+    }
+    size_t launches = 0;
+    for (size_t i = 0; i < count; i++)
+        if (exec->commands.list[i].kind == ONP_COMMAND_LAUNCH)
+            exec->launches[launches++] = &exec->commands.list[i].launch;
+    return exec->device->backend->kernels_build(exec->device, exec->launches, launches);
+}
+
+static enum onp_status collect_times(struct onp_exec *exec) {
+    if (!exec->profile.enabled || !exec->graph) return ONP_OK;
+    return onp_profile_collect(&exec->profile, exec->device, exec->graph, &exec->commands,
+                               exec->variants);
+}
+
+// Plans, reserves and emits; the variants and their workspaces are chosen already.
+static enum onp_status prepare_chosen(struct onp_exec *exec, struct onp_graph *graph) {
+    ONP_TRY(onp_plan(graph, exec->workspace, exec->workspace_offset, &exec->arena_bytes));
+    ONP_TRY(reserve_arena(exec));
+    exec->graph = graph;
+    place_in_arena(exec);
+    exec->commands.count = 0;
+    for (size_t i = 0; i < onp_graph_node_count(graph); i++) ONP_TRY(emit_node(exec, i));
+    return build_kernels(exec);
+}
+
+// Lets go of the graph prepared before: its memory may be gone already when the next one comes.
+static enum onp_status begin_prepare(struct onp_exec *exec, struct onp_graph *graph) {
+    ONP_TRY(onp_graph_status(graph));
+    exec->graph = NULL;
+    return reserve_nodes(exec, onp_graph_node_count(graph));
+}
+
+enum onp_status onp_exec_prepare(struct onp_exec *exec, struct onp_graph *graph, bool explain) {
+    ONP_TRY(begin_prepare(exec, graph));
+    ONP_TRY(choose_variants(exec->device, graph, explain, exec->variants, exec->workspace));
+    return prepare_chosen(exec, graph);
+}
+
+enum onp_status onp_exec_prepare_variant(struct onp_exec *exec, struct onp_graph *graph,
+                                         const struct onp_variant *variant) {
+    ONP_TRY(begin_prepare(exec, graph));
+    for (size_t i = 0; i < onp_graph_node_count(graph); i++) {
+        const struct onp_node *node = onp_graph_node(graph, i);
+        exec->variants[i] = variant;
+        exec->workspace[i] = variant->workspace ? variant->workspace(node, exec->device) : 0;
+    }
+    return prepare_chosen(exec, graph);
+}
+
+enum onp_status onp_exec_upload(struct onp_exec *exec) {
+    for (size_t i = 0; i < onp_graph_tensor_count(exec->graph); i++) {
+        const struct onp_tensor *x = onp_graph_tensor(exec->graph, i);
+        if (x->role != ONP_ROLE_INPUT || x->root != x) continue;
+        const uint64_t size = onp_dtype_size(x->dtype);
+        ONP_TRY(exec->device->backend->buffer_write(x->buffer, (uint64_t)x->offset * size, x->host,
+                                                    (uint64_t)(x->rows * x->cols) * size));
+    }
+    return ONP_OK;
+}
+
+static enum onp_status run_command(struct onp_exec *exec, size_t index) {
+    const struct onp_command *command = &exec->commands.list[index];
+    const struct onp_backend *backend = exec->device->backend;
+    switch (command->kind) {
+    case ONP_COMMAND_LAUNCH:
+        return backend->launch(exec->device, &command->launch, (uint32_t)index);
+    case ONP_COMMAND_GEMM:
+        return backend->gemm(exec->device, &command->gemm, (uint32_t)index);
+    case ONP_COMMAND_REFERENCE:
+        command->reference->op->reference(command->reference);
+        break;
+    }
+    return ONP_OK;
+}
+
+enum onp_status onp_exec_run(struct onp_exec *exec) {
+    ONP_TRY(onp_exec_upload(exec));
+    for (size_t i = 0; i < exec->commands.count; i++) ONP_TRY(run_command(exec, i));
+    return ONP_OK;
+}
+
+enum onp_status onp_exec_read(struct onp_exec *exec, const struct onp_tensor *x, float *out) {
+    const struct onp_backend *backend = exec->device->backend;
+    ONP_TRY(backend->finish(exec->device));
+    ONP_TRY(collect_times(exec));
+    if (x->ld == x->cols)
+        return backend->buffer_read(x->buffer, (uint64_t)x->offset * sizeof *out, out,
+                                    (uint64_t)(x->rows * x->cols) * sizeof *out);
+    for (int64_t r = 0; r < x->rows; r++)
+        ONP_TRY(backend->buffer_read(x->buffer, (uint64_t)(x->offset + r * x->ld) * sizeof *out,
+                                     out + r * x->cols, (uint64_t)x->cols * sizeof *out));
+    return ONP_OK;
+}
+
+struct onp_buffer *onp_exec_arena(const struct onp_exec *exec) {
+    return exec->arena;
+}
+
+uint64_t onp_exec_arena_bytes(const struct onp_exec *exec) {
+    return exec->arena ? exec->arena->bytes : 0;
+}
+
+enum onp_status onp_exec_measure(const struct onp_device *device, struct onp_graph *graph,
+                                 uint64_t *arena_bytes) {
+    ONP_TRY(onp_graph_status(graph));
+    const size_t nodes = onp_graph_node_count(graph);
+    const struct onp_variant **variants = calloc(nodes, sizeof(*variants));
+    uint64_t *workspace = calloc(nodes, sizeof *workspace);
+    uint64_t *offset = calloc(nodes, sizeof *offset);
+    enum onp_status status = ONP_OK;
+    if (!variants || !workspace || !offset)
+        status = onp_fail(&device->context->log, ONP_ERR_MEMORY, "no memory for a plan");
+    else if ((status = choose_variants(device, graph, false, variants, workspace)) == ONP_OK)
+        status = onp_plan(graph, workspace, offset, arena_bytes);
+    free(variants);
+    free(workspace);
+    free(offset);
+    return status;
+}
+
+enum onp_status onp_exec_profile_enable(struct onp_exec *exec, bool on) {
+    ONP_TRY(exec->device->backend->profile(exec->device, on));
+    exec->profile.enabled = on;
+    return ONP_OK;
+}
+
+enum onp_status onp_exec_profile(struct onp_exec *exec, struct onp_kernel_time **list,
+                                 size_t *count) {
+    ONP_TRY(exec->device->backend->finish(exec->device));
+    ONP_TRY(collect_times(exec));
+    return onp_profile_copy(&exec->profile, &exec->device->context->log, list, count);
+}
+
+void onp_exec_profile_reset(struct onp_exec *exec) { exec->profile.count = 0; }

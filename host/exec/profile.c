@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "exec/profile.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void onp_profile_free(struct onp_profile *profile) {
+    free(profile->list);
+    *profile = (struct onp_profile){0};
+}
+
+static struct onp_kernel_time *find(struct onp_profile *profile,
+                                    const struct onp_kernel_time *key) {
+    for (size_t i = 0; i < profile->count; i++) {
+        struct onp_kernel_time *t = &profile->list[i];
+        if (strcmp(t->op, key->op) == 0 && strcmp(t->variant, key->variant) == 0 &&
+            strcmp(t->shape, key->shape) == 0)
+            return t;
+    }
+    if (profile->count == profile->capacity) {
+        const size_t capacity = profile->capacity ? profile->capacity * 2 : 64;
+        struct onp_kernel_time *grown = realloc(profile->list, capacity * sizeof *grown);
+        if (!grown) return NULL;
+        profile->list = grown;
+        profile->capacity = capacity;
+    }
+    profile->list[profile->count] = *key;
+    return &profile->list[profile->count++];
+}
+
+static enum onp_status add(struct onp_profile *profile, const struct onp_log *log,
+                           const struct onp_node *node, const struct onp_variant *variant,
+                           bool first, double seconds) {
+    struct onp_kernel_time key = {0};
+    snprintf(key.op, sizeof key.op, "%s", node->op->name);
+    snprintf(key.variant, sizeof key.variant, "%s", variant ? variant->name : "reference");
+    node->op->describe(node, key.shape, sizeof key.shape);
+    struct onp_kernel_time *t = find(profile, &key);
+    if (!t) return onp_fail(log, ONP_ERR_MEMORY, "no memory for the profile");
+    t->seconds += seconds;
+    if (!first) return ONP_OK; // a node's work counts once, however many commands it took
+    double flops = 0.0, bytes = 0.0;
+    node->op->cost(node, &flops, &bytes);
+    t->calls++;
+    t->flops += flops;
+    t->bytes += bytes;
+    return ONP_OK;
+}
+
+enum onp_status onp_profile_collect(struct onp_profile *profile, struct onp_device *device,
+                                    struct onp_graph *graph, const struct onp_commands *commands,
+                                    const struct onp_variant *const *variants) {
+    struct onp_timing *timings = NULL;
+    size_t count = 0;
+    ONP_TRY(device->backend->timings(device, &timings, &count));
+    enum onp_status status = ONP_OK;
+    for (size_t i = 0; i < count && status == ONP_OK; i++) {
+        if (timings[i].tag >= commands->count) continue;
+        const struct onp_command *command = &commands->list[timings[i].tag];
+        status = add(profile, &device->context->log, onp_graph_node(graph, command->node),
+                     variants[command->node], command->first, timings[i].seconds);
+    }
+    free(timings);
+    return status;
+}
+
+static int longest_first(const void *a, const void *b) {
+    const struct onp_kernel_time *x = a, *y = b;
+    return x->seconds > y->seconds ? -1 : x->seconds < y->seconds;
+}
+
+enum onp_status onp_profile_copy(const struct onp_profile *profile, const struct onp_log *log,
+                                 struct onp_kernel_time **list, size_t *count) {
+    const size_t bytes = profile->count * sizeof **list;
+    *list = malloc(bytes ? bytes : 1);
+    if (!*list) return onp_fail(log, ONP_ERR_MEMORY, "no memory for the profile");
+    if (bytes) memcpy(*list, profile->list, bytes);
+    *count = profile->count;
+    qsort(*list, *count, sizeof **list, longest_first);
+    return ONP_OK;
+}
