@@ -49,8 +49,8 @@ static void deliver(const struct onp_log *log, enum onp_log_level level, const c
     pthread_mutex_unlock(mutex);
 }
 
-static void vlog(const struct onp_log *log, enum onp_log_level level, const char *fmt,
-                 va_list args) {
+static ONP_PRINTF(3, 0) void vlog(const struct onp_log *log, enum onp_log_level level,
+                                  const char *fmt, va_list args) {
     char message[4096];
     vsnprintf(message, sizeof message, fmt, args);
     if (level == ONP_LOG_ERROR) snprintf(last_error, sizeof last_error, "%s", message);
