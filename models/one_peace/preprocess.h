@@ -17,7 +17,7 @@ enum onp_status onp_resize_rgb(const struct onp_image *image, uint32_t side,
 enum onp_status onp_image_to_pixels(const struct onp_image *image, uint32_t side,
                                     const struct onp_log *log, float *pixels);
 // Resamples to 16 kHz, normalises the whole clip, then cuts to max_seconds or repeats up to 1 s.
-// *samples is malloc'ed.
+// *samples is malloc'ed; the audio is used up (free it all the same).
 enum onp_status onp_audio_to_waveform(struct onp_audio *audio, double max_seconds,
                                       const struct onp_log *log, float **samples, size_t *count);
 
