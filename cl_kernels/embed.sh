@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Usage: embed.sh OUT.c PRELUDE.h KERNEL.cl... - writes the kernel sources as C strings.
+# Usage: embed.sh OUT.c HEADER.h... KERNEL.cl... - writes the kernel sources as C strings. The
+# headers together, in order, are the prelude of every kernel.
 set -eu
 out=$1
 shift
@@ -11,12 +12,13 @@ quote() { # a file as C string literals, one a line
 
 {
     printf '#include "backend/backend.h"\n\nconst char onp_kernel_prelude[] =\n'
-    quote "$1"
-    printf '    ;\n\nconst struct onp_kernel_source onp_kernel_sources[] = {\n'
-    shift
     for file in "$@"; do
-        name=$(basename "$file" .cl)
-        printf '{"%s",\n' "$name"
+        case $file in *.h) quote "$file" ;; esac
+    done
+    printf '    ;\n\nconst struct onp_kernel_source onp_kernel_sources[] = {\n'
+    for file in "$@"; do
+        case $file in *.cl) ;; *) continue ;; esac
+        printf '{"%s",\n' "$(basename "$file" .cl)"
         quote "$file"
         printf '},\n'
     done

@@ -17,7 +17,7 @@ typedef float weight_t;
 #define LOAD_WEIGHT(p, i) ((p)[i])
 #endif
 
-// -DVEC=4|8|16: floats of the vector type used by register tiles.
+// -DVEC=2|4|8|16: floats of the vector type used by register tiles.
 #ifdef VEC
 typedef CAT(float, VEC) vecf;
 typedef CAT(int, VEC) veci;
