@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// Kernel launches, waiting, and times of commands.
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/opencl/opencl.h"
+
+static cl_int set_arg(cl_kernel kernel, cl_uint index, const struct onp_arg *arg) {
+    cl_mem memory;
+    switch (arg->kind) {
+    case ONP_ARG_BUFFER:
+        memory = arg->value.buffer ? onp_cl_mem(arg->value.buffer) : NULL;
+        return clSetKernelArg(kernel, index, sizeof(cl_mem), &memory);
+    case ONP_ARG_I32:
+        return clSetKernelArg(kernel, index, sizeof(cl_int), &arg->value.i32);
+    case ONP_ARG_U32:
+        return clSetKernelArg(kernel, index, sizeof(cl_uint), &arg->value.u32);
+    case ONP_ARG_F32:
+        return clSetKernelArg(kernel, index, sizeof(cl_float), &arg->value.f32);
+    case ONP_ARG_LOCAL:
+        return clSetKernelArg(kernel, index, (size_t)arg->value.local_bytes, NULL);
+    }
+    return CL_INVALID_ARG_VALUE;
+}
+
+static enum onp_status launch_failed(const struct onp_device *device,
+                                     const struct onp_launch *launch, cl_int error) {
+    const size_t *g = launch->global, *l = launch->local;
+    return onp_cl_fail(&device->context->log, error,
+                       "cannot launch %s (global %zu x %zu x %zu, local %zu x %zu x %zu) on %s",
+                       launch->kernel->name, g[0], launch->dims > 1 ? g[1] : 1,
+                       launch->dims > 2 ? g[2] : 1, l[0], launch->dims > 1 ? l[1] : 1,
+                       launch->dims > 2 ? l[2] : 1, device->info.name);
+}
+
+enum onp_status onp_cl_launch(struct onp_device *base, const struct onp_launch *launch,
+                              uint32_t tag) {
+    struct onp_cl_device *device = onp_cl_device(base);
+    const cl_kernel kernel = launch->kernel->handle;
+    // An empty range is an error before OpenCL 2.1, and has crashed drivers that should allow it.
+    for (uint32_t d = 0; d < launch->dims; d++)
+        if (launch->global[d] == 0) return ONP_OK;
+    for (cl_uint i = 0; i < launch->arg_count; i++) {
+        const cl_int error = set_arg(kernel, i, &launch->args[i]);
+        if (error != CL_SUCCESS)
+            return onp_cl_fail(&base->context->log, error, "argument %u of %s", (unsigned)i,
+                               launch->kernel->name);
+    }
+    if (device->profiling) ONP_TRY(onp_cl_events_reserve(device));
+    cl_event event = NULL;
+    const cl_int error = clEnqueueNDRangeKernel(
+        device->queue, kernel, launch->dims, NULL, launch->global,
+        launch->local[0] ? launch->local : NULL, 0, NULL, device->profiling ? &event : NULL);
+    if (error != CL_SUCCESS) return launch_failed(base, launch, error);
+    if (event) onp_cl_events_push(device, tag, NULL, event);
+    return ONP_OK;
+}
+
+enum onp_status onp_cl_finish(struct onp_device *base) {
+    struct onp_cl_device *device = onp_cl_device(base);
+    // clFinish alone does not tell whether the commands succeeded; a marker behind them does.
+    cl_event marker = NULL;
+    cl_int error = clEnqueueMarkerWithWaitList(device->queue, 0, NULL, &marker);
+    if (error == CL_SUCCESS) error = clFinish(device->queue);
+    cl_int state = CL_COMPLETE;
+    if (error == CL_SUCCESS)
+        error =
+            clGetEventInfo(marker, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof state, &state, NULL);
+    if (marker) clReleaseEvent(marker);
+    if (error == CL_SUCCESS && state < 0) error = state;
+    if (error == CL_SUCCESS) return ONP_OK;
+    return onp_cl_fail(&base->context->log, error, "the queued work on %s failed", base->info.name);
+}
+
+enum onp_status onp_cl_profile(struct onp_device *base, bool on) {
+    struct onp_cl_device *device = onp_cl_device(base);
+    if (on == device->profiling) return ONP_OK;
+    if (!device->owns_queue)
+        return onp_fail(&base->context->log, ONP_ERR_UNSUPPORTED,
+                        "profiling needs a command queue of its own");
+    ONP_TRY(onp_cl_finish(base));
+    // A queue cannot change its properties, and one with profiling may be slower.
+    cl_command_queue queue;
+    ONP_TRY(onp_cl_queue_create(device, on, &queue));
+    clReleaseCommandQueue(device->queue);
+    device->queue = queue;
+    device->profiling = on;
+    return ONP_OK;
+}
+
+enum onp_status onp_cl_events_reserve(struct onp_cl_device *device) {
+    if (device->event_count < device->event_capacity) return ONP_OK;
+    const size_t capacity = device->event_capacity ? device->event_capacity * 2 : 256;
+    struct onp_cl_event *grown = realloc(device->events, capacity * sizeof *grown);
+    if (!grown)
+        return onp_fail(&device->base.context->log, ONP_ERR_MEMORY, "no memory for %zu timings",
+                        capacity);
+    device->events = grown;
+    device->event_capacity = capacity;
+    return ONP_OK;
+}
+
+void onp_cl_events_push(struct onp_cl_device *device, uint32_t tag, cl_event before,
+                        cl_event event) {
+    device->events[device->event_count++] = (struct onp_cl_event){tag, before, event};
+}
+
+static void release(const struct onp_cl_event *event) {
+    if (event->before) clReleaseEvent(event->before);
+    clReleaseEvent(event->event);
+}
+
+void onp_cl_events_free(struct onp_cl_device *device) {
+    for (size_t i = 0; i < device->event_count; i++) release(&device->events[i]);
+    free(device->events);
+    device->events = NULL;
+    device->event_count = device->event_capacity = 0;
+}
+
+static bool complete(const struct onp_cl_event *event) {
+    cl_int state = CL_QUEUED;
+    return clGetEventInfo(event->event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof state, &state,
+                          NULL) != CL_SUCCESS ||
+           state <= CL_COMPLETE; // a failed command counts as over
+}
+
+static bool seconds_of(const struct onp_cl_event *event, double *seconds) {
+    cl_ulong start = 0, end = 0;
+    if (clGetEventProfilingInfo(event->event, CL_PROFILING_COMMAND_END, sizeof end, &end, NULL) !=
+        CL_SUCCESS)
+        return false;
+    const bool from_marker =
+        event->before && clGetEventProfilingInfo(event->before, CL_PROFILING_COMMAND_END,
+                                                 sizeof start, &start, NULL) == CL_SUCCESS;
+    if (!from_marker && clGetEventProfilingInfo(event->event, CL_PROFILING_COMMAND_START,
+                                                sizeof start, &start, NULL) != CL_SUCCESS)
+        return false;
+    *seconds = end > start ? (double)(end - start) * 1e-9 : 0.0;
+    return true;
+}
+
+enum onp_status onp_cl_timings(struct onp_device *base, struct onp_timing **timings,
+                               size_t *count) {
+    struct onp_cl_device *device = onp_cl_device(base);
+    *timings = NULL;
+    *count = 0;
+    if (device->event_count == 0) return ONP_OK;
+    struct onp_timing *list = calloc(device->event_count, sizeof *list);
+    if (!list)
+        return onp_fail(&base->context->log, ONP_ERR_MEMORY, "no memory for %zu timings",
+                        device->event_count);
+    size_t kept = 0;
+    for (size_t i = 0; i < device->event_count; i++) {
+        const struct onp_cl_event event = device->events[i];
+        if (!complete(&event)) {
+            device->events[kept++] = event;
+            continue;
+        }
+        list[*count].tag = event.tag;
+        if (seconds_of(&event, &list[*count].seconds)) (*count)++;
+        release(&event);
+    }
+    device->event_count = kept;
+    *timings = list;
+    return ONP_OK;
+}
