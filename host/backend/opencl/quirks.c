@@ -47,6 +47,10 @@ static const struct row rows[] = {
      .effects = REFUSE,
      .note = "rusticl of Mesa 26.2 fails to build most kernels: use another Mesa",
      .evidence = "own trial of Mesa 26.2 in Debian unstable, 2026-11"},
+    {.platform = "rusticl",
+     .effects = NO_PREFETCH,
+     .evidence = "own trial of rusticl 22.3.6 on llvmpipe: the SPIR-V translator does not know "
+                 "llvm.prefetch and ends the process"},
     {.platform = "Oclgrind",
      .effects = NO_PREFETCH | NOTE,
      .note = "Oclgrind interprets kernels to check them: very slow",
