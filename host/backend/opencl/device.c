@@ -157,6 +157,7 @@ static void opencl_close(struct onp_device *base) {
     onp_cl_programs_free(device);
     onp_cl_blas_forget(device);
     onp_cl_cache_close(&device->cache);
+    if (device->stamp) clReleaseMemObject(device->stamp);
     if (device->owns_queue) clReleaseCommandQueue(device->queue);
     if (device->owns_context) clReleaseContext(device->context);
     free(device);

@@ -20,9 +20,11 @@ enum onp_status onp_cl_gemm(struct onp_device *base, const struct onp_gemm *gemm
     cl_event before = NULL, event = NULL;
     if (device->profiling) {
         ONP_TRY(onp_cl_events_reserve(device));
-        // A product may be several kernels, and the event is the last one's: a marker shows where
-        // the first began.
-        const cl_int error = clEnqueueMarkerWithWaitList(device->queue, 0, NULL, &before);
+        // A product may be several kernels, and the event is the last one's. A small fill before
+        // them shows where they begin; Intel stamps a marker before earlier work is done.
+        const cl_int zero = 0;
+        const cl_int error = clEnqueueFillBuffer(device->queue, device->stamp, &zero, sizeof zero,
+                                                 0, sizeof zero, 0, NULL, &before);
         if (error != CL_SUCCESS) return gemm_failed(base, gemm, error);
     }
     device->blas_used = true;

@@ -79,6 +79,12 @@ enum onp_status onp_cl_profile(struct onp_device *base, bool on) {
         return onp_fail(&base->context->log, ONP_ERR_UNSUPPORTED,
                         "profiling needs a command queue of its own");
     ONP_TRY(onp_cl_finish(base));
+    if (on && !device->stamp) {
+        cl_int error;
+        device->stamp = clCreateBuffer(device->context, CL_MEM_READ_WRITE, 4, NULL, &error);
+        if (error != CL_SUCCESS)
+            return onp_cl_fail(&base->context->log, error, "cannot prepare profiling");
+    }
     // A queue cannot change its properties, and one with profiling may be slower.
     cl_command_queue queue;
     ONP_TRY(onp_cl_queue_create(device, on, &queue));

@@ -55,6 +55,7 @@ struct onp_cl_device {
     cl_command_queue queue;
     bool owns_context, owns_queue; // false: handed in by a caller, never released here
     bool profiling;
+    cl_mem stamp; // four bytes, while profiling: filled to take the time
     bool blas_used;
     uint64_t allocated; // bytes of all buffers alive
     struct onp_cl_program **programs;

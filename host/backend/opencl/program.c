@@ -29,9 +29,17 @@ static void make_key(const struct onp_cl_device *device, struct onp_cl_program *
     char options[sizeof program->defines + sizeof OPTIONS + 1];
     make_options(program, options, sizeof options);
     const struct onp_device_info *info = &device->base.info;
-    const char *parts[] = {
-        CACHE_FORMAT, onp_kernel_prelude, program->text, options,        info->name,
-        info->vendor, info->version,      info->driver,  info->platform, device->platform_version};
+    const char *parts[] = {CACHE_FORMAT,
+                           onp_kernel_prelude,
+                           program->source,
+                           program->text,
+                           options,
+                           info->name,
+                           info->vendor,
+                           info->version,
+                           info->driver,
+                           info->platform,
+                           device->platform_version};
     struct onp_sha256 sha;
     onp_sha256_init(&sha);
     // The terminating zeros keep neighbouring parts apart.
@@ -80,9 +88,12 @@ static bool load_cached(struct build *build) {
 }
 
 static void compile(struct build *build) {
-    const char *texts[] = {onp_kernel_prelude, build->program->text};
+    char line[128]; // so that the log names the file and the line in it
+    snprintf(line, sizeof line, "\n#line 1 \"%s.cl\"\n", build->program->source);
+    if (build->device->quirks.no_line) line[0] = '\0';
+    const char *texts[] = {onp_kernel_prelude, line, build->program->text};
     cl_program handle =
-        clCreateProgramWithSource(build->device->context, 2, texts, NULL, &build->error);
+        clCreateProgramWithSource(build->device->context, 3, texts, NULL, &build->error);
     if (build->error != CL_SUCCESS) return;
     build->error = build_handle(build, handle, true);
     if (build->error == CL_SUCCESS)
@@ -97,16 +108,16 @@ static void build_one(void *user, size_t index) {
     if (!load_cached(build)) compile(build);
 }
 
-// CLBlast-sized programs give logs of many pages; the first errors are the telling ones.
+// A log may be longer than a message; the first errors are the telling ones.
 static enum onp_status build_failed(const struct build *build) {
-    const char *name = build->program->source;
     char options[sizeof build->program->defines + sizeof OPTIONS + 1];
     make_options(build->program, options, sizeof options);
-    return onp_cl_fail(&build->device->base.context->log, build->error,
-                       "kernel source %s does not compile on %s with \"%s\"; the driver's log:\n"
-                       "%.700s\n%s",
-                       name, build->device->base.info.name, options,
-                       build->log ? build->log : "(none)", name);
+    return onp_fail(&build->device->base.context->log, onp_cl_error_status(build->error),
+                    "kernel source %s does not compile on %s with \"%s\": %s (%d); the driver's "
+                    "log:\n%.3000s",
+                    build->program->source, build->device->base.info.name, options,
+                    onp_cl_error_name(build->error), (int)build->error,
+                    build->log ? build->log : "(none)");
 }
 
 static void program_free(struct onp_cl_program *program) {

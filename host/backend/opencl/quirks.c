@@ -7,7 +7,7 @@
 
 #include "base/checked.h"
 
-enum effect { REFUSE = 1, SERIAL_BUILD = 2, NO_PREFETCH = 4, NOTE = 8 };
+enum effect { REFUSE = 1, SERIAL_BUILD = 2, NO_PREFETCH = 4, NO_LINE = 8, NOTE = 16 };
 
 // A row is in force when every field that is not NULL matches: names by substring without regard to
 // case, the driver version from `first` up to but not including `before`.
@@ -21,11 +21,12 @@ struct row {
 
 static const struct row rows[] = {
     {.platform = "Portable Computing Language",
-     .before = "1.9",
+     .before = "1.5",
      .effects = REFUSE,
-     .note = "PoCL before 1.9 fails to build kernels",
-     .evidence = "hashcat src/backend.c refuses pocl < 1.9: builds fail where the path has spaces, "
-                 "before 1.5 in general"},
+     .note = "PoCL before 1.5 fails to compile kernels",
+     .evidence =
+         "hashcat d3983ed, src/backend.c (its other bound, 1.9, concerns include paths with "
+         "spaces, pocl issue 962; none is passed here)"},
     {.platform = "Portable Computing Language",
      .first = "7.1",
      .before = "7.2",
@@ -34,13 +35,31 @@ static const struct row rows[] = {
      .evidence = "own trial of PoCL 7.1 in Debian unstable, 2026-11: one 3-D kernel failed"},
     {.platform = "Clover",
      .effects = REFUSE,
-     .note = "Mesa's Clover is unmaintained and gives wrong results: use rusticl",
-     .evidence = "hashcat src/backend.c refuses Mesa's driver (false negatives); Clover left Mesa "
-                 "in 25.x, darktable issue 16564"},
+     .note = "Mesa's Clover fails kernels or gives wrong results, and is gone from Mesa 25: use "
+             "rusticl",
+     .evidence = "hashcat d3983ed, src/backend.c, and hashcat issue 2269; darktable issue 16564"},
     {.platform = "Intel Gen OCL Driver",
      .effects = REFUSE,
-     .note = "beignet is unmaintained and gives wrong results: use Intel's compute runtime",
-     .evidence = "hashcat src/backend.c refuses beignet (false negatives)"},
+     .note = "beignet fails kernels or gives wrong results: use Intel's compute runtime",
+     .evidence = "hashcat d3983ed, src/backend.c, and hashcat issue 2243"},
+    {.platform = "AMD Accelerated Parallel Processing",
+     .first = "2236",
+     .before = "2237",
+     .effects = REFUSE,
+     .note = "AMDGPU-PRO 16.50 is broken: use another driver",
+     .evidence = "hashcat d3983ed, src/backend.c"},
+    {.platform = "AMD Accelerated Parallel Processing",
+     .first = "2264",
+     .before = "2265",
+     .effects = REFUSE,
+     .note = "AMDGPU-PRO 16.60 is broken: use another driver",
+     .evidence = "hashcat d3983ed, src/backend.c"},
+    {.platform = "AMD Accelerated Parallel Processing",
+     .first = "2348",
+     .before = "2349",
+     .effects = REFUSE,
+     .note = "AMDGPU-PRO 17.10 is broken: use another driver",
+     .evidence = "hashcat d3983ed, src/backend.c"},
     {.platform = "rusticl",
      .first = "26.2",
      .before = "26.3",
@@ -51,11 +70,18 @@ static const struct row rows[] = {
      .effects = NO_PREFETCH,
      .evidence = "own trial of rusticl 22.3.6 on llvmpipe: the SPIR-V translator does not know "
                  "llvm.prefetch and ends the process"},
+    {.platform = "rusticl",
+     .first = "22.3",
+     .before = "22.4",
+     .effects = NOTE,
+     .note = "its event times are not usable",
+     .evidence = "own trial of rusticl 22.3.6 on llvmpipe: every kernel takes 0 or 1 ns"},
     {.platform = "Oclgrind",
-     .effects = NO_PREFETCH | NOTE,
+     .effects = SERIAL_BUILD | NO_PREFETCH | NO_LINE | NOTE,
      .note = "Oclgrind interprets kernels to check them: very slow",
-     .evidence = "own trial of Oclgrind 21.10: an interpreter of LLVM code without the prefetch "
-                 "builtin"},
+     .evidence =
+         "own trial of 21.10: an interpreter of LLVM code without the prefetch builtin, which "
+         "quotes the wrong line after #line; its API is not thread-safe, Oclgrind issue 28"},
 };
 
 // Reads the first "digits.digits" of a text; a missing minor counts as 0.
@@ -95,6 +121,7 @@ void onp_cl_quirks_find(const struct onp_cl_identity *identity, struct onp_cl_qu
         out->refused |= (rows[i].effects & REFUSE) != 0;
         out->serial_build |= (rows[i].effects & SERIAL_BUILD) != 0;
         out->no_prefetch |= (rows[i].effects & NO_PREFETCH) != 0;
+        out->no_line |= (rows[i].effects & NO_LINE) != 0;
         const size_t used = strlen(out->note);
         if (rows[i].note)
             snprintf(out->note + used, sizeof out->note - used, "%s%s", used ? "; " : "",
