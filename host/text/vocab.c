@@ -243,8 +243,8 @@ static enum onp_status parse_merges(struct parser *parser, const char *data, siz
     static const char header[] = "#version:";
     struct onp_merges *merges = &parser->out->merges;
     struct lines lines = {data, data + size, 0};
-    const char *line;
-    size_t line_size;
+    const char *line = data;
+    size_t line_size = 0;
     if (size < sizeof header - 1 || memcmp(data, header, sizeof header - 1) != 0)
         return onp_fail(parser->log, ONP_ERR_FORMAT, "%s: vocab.bpe does not begin with \"%s\"",
                         parser->origin, header);
@@ -254,6 +254,7 @@ static enum onp_status parse_merges(struct parser *parser, const char *data, siz
                         "%s: vocab.bpe, line %zu has no line end; the file was cut short",
                         parser->origin, count_lines(data, size));
     next_line(&lines, &line, &line_size);
+    ONP_TRY(check_line(parser, "vocab.bpe", &lines, line, line_size));
     merges->list = calloc(count_lines(data, size), sizeof *merges->list);
     if (!merges->list) return no_memory(parser);
     ONP_TRY(read_merges(parser, &lines));
