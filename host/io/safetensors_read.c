@@ -11,8 +11,6 @@
 #include "io/model_table.h"
 #include "io/safetensors.h"
 
-#define MAX_HEADER 100000000u
-
 static const char *const dtype_names[] = {
     [ONP_F32] = "F32", [ONP_F16] = "F16",   [ONP_BF16] = "BF16", [ONP_F64] = "F64",
     [ONP_I64] = "I64", [ONP_I32] = "I32",   [ONP_I16] = "I16",   [ONP_I8] = "I8",
@@ -168,7 +166,7 @@ enum onp_status onp_read_safetensors(struct onp_model_file *file) {
     const struct onp_map *map = &file->map;
     uint64_t length = 0;
     for (int i = 8; i-- > 0;) length = length << 8 | map->data[i];
-    if (length > MAX_HEADER || length > map->size - 8)
+    if (length > ONP_SAFETENSORS_MAX_HEADER || length > map->size - 8)
         return onp_fail(file->source.log, ONP_ERR_FORMAT,
                         "%s is cut off or no safetensors file: its header would have %llu bytes",
                         file->path, (unsigned long long)length);
