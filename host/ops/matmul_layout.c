@@ -13,6 +13,6 @@ void onp_matmul_weight_layout(const struct onp_device *device, enum onp_dtype dt
     *layout = rows ? ONP_LAYOUT_ROWS : ONP_LAYOUT_PANELS;
     *panel = 0;
     if (!rows)
-        *panel = tuning->work_group_tiles ? tuning->group_cols
-                                          : tuning->vector * tuning->tile_vectors;
+        *panel =
+            tuning->work_group_tiles ? tuning->group_cols : tuning->vector * tuning->tile_vectors;
 }

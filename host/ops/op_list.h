@@ -5,4 +5,6 @@
 
 #include "ops/op.h"
 
+extern const struct onp_op onp_op_matmul;
+
 #endif

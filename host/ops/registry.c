@@ -3,5 +3,6 @@
 #include "ops/op_list.h"
 
 const struct onp_op *const onp_ops[] = {
+    &onp_op_matmul,
     NULL,
 };

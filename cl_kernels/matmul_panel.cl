@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+// dst[m][n] = epilogue(sum_k a[m][k] * w[n][k]) by register tiles, for CPUs.
+//
+//   -DVEC       floats of a vector; -DMR rows and -DNV vectors of a tile: MR * NV sums, NV weights
+//               and one broadcast must fit the registers (6 x 2 of 8 for AVX2, 9 x 3 of 16 for
+//               AVX-512), else the compiler spills and the speed halves
+//   -DWEIGHT_HALF, -DPREFETCH: see prelude.h
+//   -DBIAS -DGELU -DGATE -DRESIDUAL: parts of the epilogue, see onp_matmul
+//   a           (M, K), row stride lda; rows may overlap (lda < K) and nothing beyond the K
+//               elements of a row is read
+//   w, gate     [ceil(N / NR)][K][NR], NR = NV * VEC, zeros beyond N
+//   dst         (M, N), row stride ldd; nothing beyond column N is touched
+//   bias, gamma N floats; residual (M, N), row stride ldr
+//   launch      {ceil(M / rows), ceil(panels / count)} groups of one work-item, each of which
+//               computes `rows` rows (a multiple of MR) times `count` panels in blocks of `depth`
+//               k steps: a block of a panel stays in a cache while all its row tiles use it.
+//               -DGATE needs depth >= K
+//
+// Every element is one chain of fma over ascending k, whatever the tile: a row's result does not
+// depend on the other rows. Between blocks of k the sums rest in dst.
+
+#define NR (NV * VEC)
+
+#define STAGE_FRESH 1 // the sums start at zero, else at dst
+#define STAGE_LAST  2 // the sums are complete: apply the epilogue
+#define STAGE_GATE  4 // the sums are those of the gate: multiply dst, which holds gelu(product)
+
+struct operands {
+    __global const float *a;
+    __global float *dst; // this and what follows: at the first column of the panel
+    __global const float *bias, *gamma, *residual;
+    int lda, ldd, ldr;
+    int first, end; // rows
+    int width;      // columns of the panel that exist
+};
+
+// What is left of a vector at the right edge.
+static inline vecf load_some(__global const float *p, int count) {
+    if (count >= VEC) return VLOAD(0, p);
+    float part[VEC];
+    for (int i = 0; i < VEC; i++) part[i] = i < count ? p[i] : 0.0f;
+    return VLOAD(0, part);
+}
+static inline void store_some(vecf x, __global float *p, int count) {
+    if (count >= VEC) {
+        VSTORE(x, 0, p);
+        return;
+    }
+    float part[VEC];
+    VSTORE(x, 0, part);
+    for (int i = 0; i < VEC && i < count; i++) p[i] = part[i];
+}
+
+// One vector of one row, column c of the panel, to memory.
+static inline void finish(const struct operands *o, vecf sum, int row, int c, int stage) {
+    __global float *d = o->dst + (size_t)row * (size_t)o->ldd + c;
+    const int left = o->width - c;
+    if (stage & STAGE_LAST) {
+#ifdef BIAS
+        sum += load_some(o->bias + c, left);
+#endif
+#ifdef GATE
+        if (stage & STAGE_GATE)
+            sum *= load_some(d, left);
+        else
+            sum = vgelu(sum);
+#elif defined(GELU)
+        sum = vgelu(sum);
+#endif
+#ifdef RESIDUAL
+        sum = fma(load_some(o->gamma + c, left), sum,
+                  load_some(o->residual + (size_t)row * (size_t)o->ldr + c, left));
+#endif
+    }
+    store_some(sum, d, left);
+}
+
+// Rows [first, end) times k_count steps of one panel. Asks for the weights at `next` meanwhile.
+static inline void block(const struct operands *o, __global const weight_t *panel,
+                         __global const weight_t *next, int k0, int k_count, int stage) {
+#ifdef PREFETCH
+    // A line of the next block is asked for every `span` steps, so that all have come in the end.
+    const int tiles = (o->end - o->first + MR - 1) / MR;
+    const int span = max(1, tiles * 64 / (NR * (int)sizeof(weight_t)));
+#else
+    const int span = k_count;
+#endif
+    for (int m = o->first; m < o->end; m += MR) {
+        __global const float *row[MR];
+        UNROLL for (int i = 0; i < MR; i++) {
+            row[i] = o->a + (size_t)min(m + i, o->end - 1) * (size_t)o->lda + k0;
+        }
+        vecf sum[MR][NV];
+        UNROLL for (int i = 0; i < MR; i++) {
+            UNROLL for (int j = 0; j < NV; j++) { sum[i][j] = (vecf)(0.0f); }
+        }
+        if (!(stage & STAGE_FRESH)) {
+            UNROLL for (int i = 0; i < MR; i++) {
+                __global const float *d =
+                    o->dst + (size_t)min(m + i, o->end - 1) * (size_t)o->ldd;
+                UNROLL for (int j = 0; j < NV; j++) {
+                    if (j * VEC < o->width) sum[i][j] = load_some(d + j * VEC, o->width - j * VEC);
+                }
+            }
+        }
+        __global const weight_t *w = panel;
+        for (int k = 0; k < k_count;) {
+            const int k_end = min(k + span, k_count);
+            PREFETCH_READ(next);
+            next += 64 / sizeof(weight_t);
+            for (; k < k_end; k++) {
+                vecf b[NV];
+                UNROLL for (int j = 0; j < NV; j++) { b[j] = VLOAD_WEIGHT(w + j * VEC); }
+                UNROLL for (int i = 0; i < MR; i++) {
+                    const vecf x = (vecf)(row[i][k]);
+                    UNROLL for (int j = 0; j < NV; j++) { sum[i][j] = fma(x, b[j], sum[i][j]); }
+                }
+                w += NR;
+            }
+        }
+        UNROLL for (int i = 0; i < MR; i++) {
+            if (m + i < o->end) {
+                UNROLL for (int j = 0; j < NV; j++) {
+                    if (j * VEC < o->width) finish(o, sum[i][j], m + i, j * VEC, stage);
+                }
+            }
+        }
+    }
+}
+
+__attribute__((reqd_work_group_size(1, 1, 1))) __kernel void
+matmul_panel(__global const float *restrict a, uint a_offset, __global const weight_t *restrict w,
+             uint w_offset, __global const weight_t *restrict gate, uint gate_offset,
+             __global const float *restrict bias, uint bias_offset,
+             __global const float *restrict gamma, uint gamma_offset,
+             __global const float *restrict residual, uint residual_offset,
+             __global float *restrict dst, uint dst_offset, int M, int N, int K, int lda, int ldd,
+             int ldr, int rows, int count, int depth) {
+    const int panels = (N + NR - 1) / NR;
+    const int p_first = (int)get_global_id(1) * count, p_end = min(p_first + count, panels);
+    const size_t stride = (size_t)K * NR;
+    struct operands o;
+    o.a = a + a_offset;
+    o.lda = lda;
+    o.ldd = ldd;
+    o.ldr = ldr;
+    o.first = (int)get_global_id(0) * rows;
+    o.end = min(o.first + rows, M);
+    w += w_offset;
+    for (int k0 = 0; k0 < K; k0 += depth) {
+        const int k_count = min(depth, K - k0);
+        for (int p = p_first; p < p_end; p++) {
+            const int n = p * NR;
+            o.width = N - n;
+            o.dst = dst + dst_offset + n;
+            o.bias = bias + bias_offset + n;
+            o.gamma = gamma + gamma_offset + n;
+            o.residual = residual + residual_offset + n;
+            __global const weight_t *panel = w + (size_t)p * stride + (size_t)k0 * NR;
+#ifdef GATE
+            __global const weight_t *other = gate + gate_offset + (size_t)p * stride;
+            block(&o, panel, other, 0, K, STAGE_FRESH | STAGE_LAST);
+            block(&o, other, panel + stride, 0, K, STAGE_FRESH | STAGE_LAST | STAGE_GATE);
+#else
+            const int stage = (k0 == 0 ? STAGE_FRESH : 0) | (k0 + k_count == K ? STAGE_LAST : 0);
+            const bool turn = p + 1 == p_end && k0 + k_count < K;
+            __global const weight_t *next =
+                turn ? w + (size_t)p_first * stride + (size_t)(k0 + k_count) * NR : panel + stride;
+            block(&o, panel, next, k0, k_count, stage);
+#endif
+        }
+    }
+}

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kernels of the matrix product and the devices they suit, best first.
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "ops/matmul.h"
+#include "ops/ops.h"
+
+static bool refuse(char *why, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static bool refuse(char *why, const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(why, ONP_WHY, fmt, args);
+    va_end(args);
+    return false;
+}
+
+// --- Launches -----------------------------------------------------------------------------------
+
+static void add_define(struct onp_launch *launch, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+static void add_define(struct onp_launch *launch, const char *fmt, ...) {
+    const size_t used = strlen(launch->defines);
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(launch->defines + used, sizeof launch->defines - used, fmt, args);
+    va_end(args);
+}
+
+static void define_epilogue(struct onp_launch *launch, const struct onp_node *node) {
+    const struct onp_matmul_params *params = (const void *)node->params;
+    if (node->src[ONP_MATMUL_BIAS]) add_define(launch, " -DBIAS");
+    if (params->gelu) add_define(launch, " -DGELU");
+    if (node->src[ONP_MATMUL_GATE]) add_define(launch, " -DGATE");
+    if (node->src[ONP_MATMUL_RESIDUAL]) add_define(launch, " -DRESIDUAL");
+}
+
+// The epilogue's operands and dst, as every kernel takes them.
+static void push_epilogue(struct onp_launch *launch, const struct onp_node *node) {
+    onp_push_tensor(launch, node->src[ONP_MATMUL_BIAS]);
+    onp_push_tensor(launch, node->src[ONP_MATMUL_GAMMA]);
+    onp_push_tensor(launch, node->src[ONP_MATMUL_RESIDUAL]);
+    onp_push_tensor(launch, node->dst);
+}
+
+static int64_t residual_ld(const struct onp_node *node) {
+    return node->src[ONP_MATMUL_RESIDUAL] ? node->src[ONP_MATMUL_RESIDUAL]->ld : 0;
+}
+
+// Defines and arguments that the kernels of a whole product have in common.
+static struct onp_launch product_launch(const struct onp_node *node, const char *name) {
+    struct onp_launch launch = {.source = name, .function = name, .dims = 2};
+    const struct onp_tensor *a = node->src[ONP_MATMUL_A], *w = node->src[ONP_MATMUL_W];
+    if (w->dtype == ONP_F16) add_define(&launch, " -DWEIGHT_HALF");
+    define_epilogue(&launch, node);
+    onp_push_tensor(&launch, a);
+    onp_push_tensor(&launch, w);
+    onp_push_tensor(&launch, node->src[ONP_MATMUL_GATE]);
+    push_epilogue(&launch, node);
+    onp_push_i32(&launch, a->rows);
+    onp_push_i32(&launch, w->rows);
+    onp_push_i32(&launch, a->cols);
+    onp_push_i32(&launch, a->ld);
+    onp_push_i32(&launch, node->dst->ld);
+    onp_push_i32(&launch, residual_ld(node));
+    return launch;
+}
+
+static bool panels_of(const struct onp_node *node, int64_t panel, char *why) {
+    const struct onp_tensor *w = node->src[ONP_MATMUL_W];
+    if (w->layout != ONP_LAYOUT_PANELS || w->panel != panel)
+        return refuse(why, "weights lie in %s of %d, needs panels of %lld",
+                      w->layout == ONP_LAYOUT_PANELS ? "panels" : "rows", (int)w->panel,
+                      (long long)panel);
+    return true;
+}
+
+// --- matmul_clblast -----------------------------------------------------------------------------
+
+static bool clblast_accepts(const struct onp_node *node, const struct onp_device *device,
+                            char *why) {
+    const struct onp_tensor *a = node->src[ONP_MATMUL_A], *w = node->src[ONP_MATMUL_W];
+    if (!device->caps.blas) return refuse(why, "no CLBlast for this device");
+    if (!device->tuning.prefer_blas) return refuse(why, "own kernels are faster here");
+    if (w->dtype != ONP_F32 || w->layout != ONP_LAYOUT_ROWS)
+        return refuse(why, "needs float32 weights in rows");
+    if (a->ld < a->cols) return refuse(why, "CLBlast takes no overlapping rows");
+    return true;
+}
+
+// The gate's product.
+static uint64_t clblast_workspace(const struct onp_node *node, const struct onp_device *device) {
+    (void)device;
+    if (!node->src[ONP_MATMUL_GATE]) return 0;
+    return (uint64_t)node->dst->rows * (uint64_t)node->dst->cols * sizeof(float);
+}
+
+static struct onp_gemm plain_product(const struct onp_node *node, const struct onp_tensor *w) {
+    const struct onp_tensor *a = node->src[ONP_MATMUL_A], *dst = node->dst;
+    return (struct onp_gemm){.m = a->rows,
+                             .n = w->rows,
+                             .k = a->cols,
+                             .a = a->buffer,
+                             .w = w->buffer,
+                             .c = dst->buffer,
+                             .a_offset = a->offset,
+                             .w_offset = w->offset,
+                             .c_offset = dst->offset,
+                             .lda = a->ld,
+                             .ldw = w->ld,
+                             .ldc = dst->ld};
+}
+
+static enum onp_status emit_epilogue(const struct onp_node *node, struct onp_emitter *emitter) {
+    struct onp_launch launch = {
+        .source = "matmul_epilogue", .function = "matmul_epilogue", .dims = 2};
+    define_epilogue(&launch, node);
+    if (launch.defines[0] == '\0') return ONP_OK;
+    const bool gate = node->src[ONP_MATMUL_GATE] != NULL;
+    onp_push_buffer(&launch, gate ? emitter->workspace : NULL,
+                    gate ? emitter->workspace_offset / sizeof(float) : 0);
+    push_epilogue(&launch, node);
+    onp_push_i32(&launch, node->dst->rows);
+    onp_push_i32(&launch, node->dst->cols);
+    onp_push_i32(&launch, node->dst->ld);
+    onp_push_i32(&launch, residual_ld(node));
+    launch.global[0] = (size_t)node->dst->cols;
+    launch.global[1] = (size_t)node->dst->rows;
+    return onp_emit_launch(emitter, &launch);
+}
+
+static enum onp_status clblast_emit(const struct onp_node *node, struct onp_emitter *emitter) {
+    struct onp_gemm gemm = plain_product(node, node->src[ONP_MATMUL_W]);
+    ONP_TRY(onp_emit_gemm(emitter, &gemm));
+    if (node->src[ONP_MATMUL_GATE]) {
+        gemm = plain_product(node, node->src[ONP_MATMUL_GATE]);
+        gemm.c = emitter->workspace;
+        gemm.c_offset = (int64_t)(emitter->workspace_offset / sizeof(float));
+        gemm.ldc = node->dst->cols;
+        ONP_TRY(onp_emit_gemm(emitter, &gemm));
+    }
+    return emit_epilogue(node, emitter);
+}
+
+static const struct onp_variant clblast = {.name = "matmul_clblast",
+                                           .accepts = clblast_accepts,
+                                           .workspace = clblast_workspace,
+                                           .emit = clblast_emit};
+
+// --- matmul_group -------------------------------------------------------------------------------
+
+struct group_tile {
+    int64_t rows, cols, depth, item_rows; // a work-item computes item_rows x 4
+    uint64_t items, local_bytes;
+};
+
+static struct group_tile group_tile(const struct onp_node *node, const struct onp_device *device) {
+    const struct onp_tuning *tuning = &device->tuning;
+    struct group_tile tile = {
+        .rows = tuning->group_rows, .cols = tuning->group_cols, .depth = tuning->group_depth};
+    // 8 rows a work-item read less local memory per fma, but a group should fill a wavefront.
+    const int64_t products = node->src[ONP_MATMUL_GATE] ? 2 : 1;
+    tile.item_rows = tile.rows % 8 == 0 && tile.rows * tile.cols >= 64 * 32 ? 8 : 4;
+    if (products == 2) tile.item_rows = 4; // twice the sums
+    tile.items = (uint64_t)(tile.rows / tile.item_rows * (tile.cols / 4));
+    tile.local_bytes =
+        16u * (uint64_t)(tile.depth * (tile.rows / 4 + 1 + products * tile.cols / 4));
+    return tile;
+}
+
+static bool group_accepts(const struct onp_node *node, const struct onp_device *device, char *why) {
+    const struct onp_caps *caps = &device->caps;
+    if (!device->tuning.work_group_tiles)
+        return refuse(why, "this device computes better without work-groups");
+    const struct group_tile tile = group_tile(node, device);
+    if (tile.rows < 4 || tile.cols < 4 || tile.depth < 1 || tile.rows % 4 || tile.cols % 4)
+        return refuse(why, "no work-group tile for this device");
+    if (!panels_of(node, tile.cols, why)) return false;
+    if (tile.items > caps->max_work_group || tile.items > caps->max_work_item[0])
+        return refuse(why, "needs groups of %llu work-items", (unsigned long long)tile.items);
+    if (tile.local_bytes > caps->local_bytes)
+        return refuse(why, "needs %llu bytes of local memory",
+                      (unsigned long long)tile.local_bytes);
+    return true;
+}
+
+static enum onp_status group_emit(const struct onp_node *node, struct onp_emitter *emitter) {
+    const struct group_tile tile = group_tile(node, emitter->device);
+    struct onp_launch launch = product_launch(node, "matmul_group");
+    add_define(&launch, " -DTILE_M=%lld -DTILE_N=%lld -DTILE_K=%lld -DTM=%lld",
+               (long long)tile.rows, (long long)tile.cols, (long long)tile.depth,
+               (long long)tile.item_rows);
+    launch.local[0] = (size_t)tile.items;
+    launch.local[1] = 1;
+    launch.global[0] = (size_t)onp_div_up(node->dst->cols, tile.cols) * launch.local[0];
+    launch.global[1] = (size_t)onp_div_up(node->dst->rows, tile.rows);
+    return onp_emit_launch(emitter, &launch);
+}
+
+static const struct onp_variant group = {
+    .name = "matmul_group", .accepts = group_accepts, .emit = group_emit};
+
+// --- matmul_panel -------------------------------------------------------------------------------
+
+static bool panel_accepts(const struct onp_node *node, const struct onp_device *device, char *why) {
+    const struct onp_tuning *tuning = &device->tuning;
+    if (device->caps.type != ONP_DEVICE_CPU) return refuse(why, "a register tile for CPUs only");
+    if (tuning->tile_rows < 1 || tuning->tile_vectors < 1)
+        return refuse(why, "no register tile for this device");
+    return panels_of(node, (int64_t)tuning->vector * tuning->tile_vectors, why);
+}
+
+// Rows of a tile: the device's, unless a lower tile wastes less on a few rows. The last term is
+// what a tile costs besides its fma.
+static int64_t tile_rows(int64_t m, const struct onp_tuning *tuning) {
+    if (m == 1) return 1;
+    const int64_t full = tuning->tile_rows, low = full < 4 ? full : 4;
+    return onp_div_up(m, low) * (low + 1) < onp_div_up(m, full) * (full + 1) ? low : full;
+}
+
+// How the tiles are dealt out to work-items.
+struct panel_split {
+    int64_t rows, panels, depth; // of a work-item; k steps of a block
+};
+
+#define BLOCK_BYTES (192 * 1024) // of weights that stay in a cache of the usual 512 KiB
+
+static struct panel_split split_panels(const struct onp_node *node, const struct onp_device *device,
+                                       int64_t mr) {
+    const struct onp_tensor *w = node->src[ONP_MATMUL_W];
+    const int64_t m = node->dst->rows, panels = onp_div_up(w->rows, w->panel);
+    const int64_t units = device->caps.compute_units ? device->caps.compute_units : 1;
+    const int64_t tiles = onp_div_up(m, mr);
+    // Enough work-items to keep all units busy, and no more: each reads its panels once.
+    int64_t row_blocks = onp_div_up(4 * units, panels);
+    if (row_blocks > tiles) row_blocks = tiles;
+    int64_t count = panels * row_blocks / (8 * units);
+    if (count < 1) count = 1;
+    if (count > 4) count = 4;
+    const int64_t step = w->panel * (int64_t)onp_dtype_size(w->dtype);
+    const bool whole = node->src[ONP_MATMUL_GATE] || tiles == 1;
+    return (struct panel_split){.rows = onp_div_up(tiles, row_blocks) * mr,
+                                .panels = count,
+                                .depth = whole ? w->cols : onp_div_up(BLOCK_BYTES, step)};
+}
+
+static enum onp_status panel_emit(const struct onp_node *node, struct onp_emitter *emitter) {
+    const struct onp_tuning *tuning = &emitter->device->tuning;
+    const int64_t mr = tile_rows(node->dst->rows, tuning);
+    const struct panel_split split = split_panels(node, emitter->device, mr);
+    struct onp_launch launch = product_launch(node, "matmul_panel");
+    add_define(&launch, " -DVEC=%d -DNV=%d -DMR=%lld%s", tuning->vector, tuning->tile_vectors,
+               (long long)mr, emitter->device->caps.prefetch ? " -DPREFETCH" : "");
+    onp_push_i32(&launch, split.rows);
+    onp_push_i32(&launch, split.panels);
+    onp_push_i32(&launch, split.depth);
+    const int64_t panels = onp_div_up(node->dst->cols, node->src[ONP_MATMUL_W]->panel);
+    launch.global[0] = (size_t)onp_div_up(node->dst->rows, split.rows);
+    launch.global[1] = (size_t)onp_div_up(panels, split.panels);
+    launch.local[0] = launch.local[1] = 1;
+    return onp_emit_launch(emitter, &launch);
+}
+
+static const struct onp_variant panel = {
+    .name = "matmul_panel", .accepts = panel_accepts, .emit = panel_emit};
+
+// --- matmul_simple ------------------------------------------------------------------------------
+
+static bool simple_accepts(const struct onp_node *node, const struct onp_device *device,
+                           char *why) {
+    (void)node;
+    (void)device;
+    (void)why;
+    return true;
+}
+
+static enum onp_status simple_emit(const struct onp_node *node, struct onp_emitter *emitter) {
+    const struct onp_tensor *w = node->src[ONP_MATMUL_W];
+    struct onp_launch launch = product_launch(node, "matmul_simple");
+    if (w->layout == ONP_LAYOUT_PANELS) add_define(&launch, " -DPANEL=%d", w->panel);
+    onp_push_i32(&launch, w->ld);
+    launch.global[0] = (size_t)node->dst->cols;
+    launch.global[1] = (size_t)node->dst->rows;
+    return onp_emit_launch(emitter, &launch);
+}
+
+static const struct onp_variant simple = {
+    .name = "matmul_simple", .accepts = simple_accepts, .emit = simple_emit};
+
+const struct onp_variant *const onp_matmul_variants[] = {&clblast, &group, &panel, &simple, NULL};
