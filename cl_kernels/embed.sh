@@ -11,6 +11,8 @@ quote() { # a file as C string literals, one a line
 }
 
 {
+    printf "#pragma GCC diagnostic ignored \"-Woverlength-strings\"\n" # gcc and clang take more
+    printf '#pragma GCC diagnostic ignored "-Woverlength-strings"\n' # gcc and clang take more
     printf '#include "backend/backend.h"\n\nconst char onp_kernel_prelude[] =\n'
     for file in "$@"; do
         case $file in *.h) quote "$file" ;; esac
