@@ -141,10 +141,19 @@ static bool is_cut(const struct reader *reader, size_t frames) {
            reader->info.frames != SF_COUNT_MAX && (uint64_t)reader->info.frames > frames;
 }
 
-static enum onp_status read_all(struct reader *reader, float *chunk, struct onp_audio *out) {
+// Not beyond the stated length: tags behind the sound are not damage.
+static sf_count_t next_step(const struct reader *reader, size_t done) {
     const sf_count_t step = CHUNK_SAMPLES / reader->info.channels;
-    for (sf_count_t frames; (frames = sf_readf_float(reader->file, chunk, step)) > 0;)
+    const sf_count_t left = reader->info.frames - (sf_count_t)done;
+    return left < step ? left : step;
+}
+
+static enum onp_status read_all(struct reader *reader, float *chunk, struct onp_audio *out) {
+    for (sf_count_t step; (step = next_step(reader, out->count)) > 0;) {
+        const sf_count_t frames = sf_readf_float(reader->file, chunk, step);
+        if (frames <= 0) break;
         ONP_TRY(append(reader, chunk, (size_t)frames, out));
+    }
     if (sf_error(reader->file) != SF_ERR_NO_ERROR)
         return onp_fail(reader->log, ONP_ERR_FORMAT, "cannot decode %s: %s", reader->name,
                         sf_strerror(reader->file));

@@ -95,6 +95,7 @@ static enum onp_status decode(struct png_state *state, struct onp_image *out) {
     if (setjmp(png_jmpbuf(state->png))) return onp_image_broken(state->source, state->reason);
     png_set_read_fn(state->png, state, on_read);
     png_set_user_limits(state->png, ONP_IMAGE_MAX_SIDE, ONP_IMAGE_MAX_SIDE);
+    png_set_crc_action(state->png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
     // Texts, profiles and the like are neither wanted nor decompressed; nor is tRNS.
     png_set_keep_unknown_chunks(state->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
     png_read_info(state->png, state->info);
