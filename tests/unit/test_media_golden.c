@@ -109,7 +109,7 @@ static void run(const char *kind, const char *goldens, golden_fn fn, size_t leas
         const char *root = golden_root(which);
         if (!root) break;
         const size_t done = each_golden(root, kind, "src", goldens, fn);
-        print_message("%zu of %s/%s\n", done, root, goldens);
+        print_message("%zu of %s/%s/%s\n", done, root, kind, goldens);
         if (which == 0) assert_in_range(done, least, 1000);
     }
 }
