@@ -30,14 +30,7 @@ static void add_token(struct vocabulary *v, const char *name, size_t size, int i
 
 // All bytes and a few merges, one of which brings up a lower rank.
 static void make_vocabulary(struct vocabulary *v) {
-    static const char *const merged[] = {"aa",
-                                         "ab",
-                                         "aba",
-                                         "aaaa",
-                                         "th",
-                                         "the",
-                                         "\xc4\xa0"
-                                         "the"};
+    static const char *const merged[] = {"aa", "ab", "aba", "aaaa", "th", "the", "\u0120the"};
     uint32_t moved = 0x100;
     int id = 0;
     for (uint32_t byte = 0; byte < 256; byte++) {
