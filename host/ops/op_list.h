@@ -5,6 +5,7 @@
 
 #include "ops/op.h"
 
+extern const struct onp_op onp_op_grouped_conv;
 extern const struct onp_op onp_op_matmul;
 
 #endif

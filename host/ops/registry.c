@@ -3,6 +3,7 @@
 #include "ops/op_list.h"
 
 const struct onp_op *const onp_ops[] = {
+    &onp_op_grouped_conv,
     &onp_op_matmul,
     NULL,
 };
