@@ -3,7 +3,10 @@
 #include "ops/op_list.h"
 
 const struct onp_op *const onp_ops[] = {
-    &onp_op_grouped_conv,
     &onp_op_matmul,
-    NULL,
+    &onp_op_layernorm,
+    &onp_op_gather,
+    &onp_op_patchify,
+    &onp_op_l2norm,
+    NULL, // the end
 };
