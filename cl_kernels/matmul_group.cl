@@ -3,7 +3,9 @@
 //
 //   -DTILE_M rows and -DTILE_N columns of a work-group's tile, -DTILE_K k steps at a time; -DTM rows
 //               times 4 columns a work-item; TM and TILE_N multiples of 4, TILE_M of TM
-//   -DWEIGHT_HALF: see prelude.h; -DBIAS -DGELU -DGATE -DRESIDUAL: see onp_matmul
+//   -DWEIGHT_HALF: see prelude.h
+//   -DGATE      two products at once: dst = gelu(a * w) * (a * gate)
+//   epilogue    EPILOGUE_* bits
 //   a           (M, K), row stride lda (lda < K: rows overlap); dst (M, N), row stride ldd
 //   w, gate     [ceil(N / TILE_N)][K][TILE_N], zeros beyond N: a tile's weights are one run
 //   bias, gamma N floats; residual (M, N), row stride ldr
@@ -31,7 +33,7 @@ matmul_group(__global const float *restrict a, uint a_offset, __global const wei
              __global const float *restrict gamma, uint gamma_offset,
              __global const float *restrict residual, uint residual_offset,
              __global float *restrict dst, uint dst_offset, int M, int N, int K, int lda, int ldd,
-             int ldr) {
+             int ldr, int epilogue) {
     __local float4 a_tile[TILE_K][TILE_M / 4 + 1]; // transposed; one more against bank conflicts
     __local float4 w_tile[TILE_K][ACROSS];
 #ifdef GATE
@@ -94,19 +96,15 @@ matmul_group(__global const float *restrict a, uint a_offset, __global const wei
         UNROLL for (int j = 0; j < 4; j++) {
             if (m < M && n + j < N) {
                 float value = out[j];
-#ifdef BIAS
-                value += bias[bias_offset + n + j];
-#endif
-#ifdef GELU
-                value = gelu(value);
-#endif
+                if (epilogue & EPILOGUE_BIAS) value += bias[bias_offset + n + j];
+                if (epilogue & (EPILOGUE_GELU | EPILOGUE_GATE)) value = gelu(value);
 #ifdef GATE
-                value = gelu(value) * times[j];
+                value *= times[j];
 #endif
-#ifdef RESIDUAL
-                value = fma(gamma[gamma_offset + n + j], value,
+                if (epilogue & EPILOGUE_RESIDUAL)
+                    value =
+                        fma(gamma[gamma_offset + n + j], value,
                             residual[residual_offset + (size_t)m * (size_t)ldr + (size_t)(n + j)]);
-#endif
                 dst[dst_offset + (size_t)m * (size_t)ldd + (size_t)(n + j)] = value;
             }
         }

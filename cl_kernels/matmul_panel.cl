@@ -5,7 +5,7 @@
 //               and one broadcast must fit the registers (6 x 2 of 8 for AVX2, 9 x 3 of 16 for
 //               AVX-512), else the compiler spills and the speed halves
 //   -DWEIGHT_HALF, -DPREFETCH: see prelude.h
-//   -DBIAS -DGELU -DGATE -DRESIDUAL: parts of the epilogue, see onp_matmul
+//   epilogue    EPILOGUE_* bits; with the gate, depth >= K
 //   a           (M, K), row stride lda; rows may overlap (lda < K) and nothing beyond the K
 //               elements of a row is read
 //   w, gate     [ceil(N / NR)][K][NR], NR = NV * VEC, zeros beyond N
@@ -13,8 +13,7 @@
 //   bias, gamma N floats; residual (M, N), row stride ldr
 //   launch      {ceil(M / rows), ceil(panels / count)} groups of one work-item, each of which
 //               computes `rows` rows (a multiple of MR) times `count` panels in blocks of `depth`
-//               k steps: a block of a panel stays in a cache while all its row tiles use it.
-//               -DGATE needs depth >= K
+//               k steps: a block of a panel stays in a cache while all its row tiles use it
 //
 // Every element is one chain of fma over ascending k, whatever the tile: a row's result does not
 // depend on the other rows. Between blocks of k the sums rest in dst.
@@ -29,7 +28,7 @@ struct operands {
     __global const float *a;
     __global float *dst; // this and what follows: at the first column of the panel
     __global const float *bias, *gamma, *residual;
-    int lda, ldd, ldr;
+    int lda, ldd, ldr, epilogue;
     int first, end; // rows
     int width;      // columns of the panel that exist
 };
@@ -55,22 +54,15 @@ static inline void store_some(vecf x, __global float *p, int count) {
 static inline void finish(const struct operands *o, vecf sum, int row, int c, int stage) {
     __global float *d = o->dst + (size_t)row * (size_t)o->ldd + c;
     const int left = o->width - c;
-    if (stage & STAGE_LAST) {
-#ifdef BIAS
-        sum += load_some(o->bias + c, left);
-#endif
-#ifdef GATE
-        if (stage & STAGE_GATE)
-            sum *= load_some(d, left);
-        else
-            sum = vgelu(sum);
-#elif defined(GELU)
-        sum = vgelu(sum);
-#endif
-#ifdef RESIDUAL
-        sum = fma(load_some(o->gamma + c, left), sum,
-                  load_some(o->residual + (size_t)row * (size_t)o->ldr + c, left));
-#endif
+    const int epilogue = stage & STAGE_LAST ? o->epilogue : 0;
+    if (stage & STAGE_GATE) {
+        sum *= load_some(d, left);
+    } else {
+        if (epilogue & EPILOGUE_BIAS) sum += load_some(o->bias + c, left);
+        if (epilogue & (EPILOGUE_GELU | EPILOGUE_GATE)) sum = vgelu(sum);
+        if (epilogue & EPILOGUE_RESIDUAL)
+            sum = fma(load_some(o->gamma + c, left), sum,
+                      load_some(o->residual + (size_t)row * (size_t)o->ldr + c, left));
     }
     store_some(sum, d, left);
 }
@@ -118,13 +110,14 @@ static inline void block(const struct operands *o, __global const weight_t *pane
                 w += NR;
             }
         }
+        // By way of memory, so that the epilogue's code exists once and not MR * NV times.
+        vecf done[MR * NV];
         UNROLL for (int i = 0; i < MR; i++) {
-            if (m + i < o->end) {
-                UNROLL for (int j = 0; j < NV; j++) {
-                    if (j * VEC < o->width) finish(o, sum[i][j], m + i, j * VEC, stage);
-                }
-            }
+            UNROLL for (int j = 0; j < NV; j++) { done[i * NV + j] = sum[i][j]; }
         }
+        const int vectors = (min(o->width, NR) + VEC - 1) / VEC;
+        for (int i = 0; i < min(MR, o->end - m); i++)
+            for (int j = 0; j < vectors; j++) finish(o, done[i * NV + j], m + i, j * VEC, stage);
     }
 }
 
@@ -135,7 +128,7 @@ matmul_panel(__global const float *restrict a, uint a_offset, __global const wei
              __global const float *restrict gamma, uint gamma_offset,
              __global const float *restrict residual, uint residual_offset,
              __global float *restrict dst, uint dst_offset, int M, int N, int K, int lda, int ldd,
-             int ldr, int rows, int count, int depth) {
+             int ldr, int epilogue, int rows, int count, int depth) {
     const int panels = (N + NR - 1) / NR;
     const int p_first = (int)get_global_id(1) * count, p_end = min(p_first + count, panels);
     const size_t stride = (size_t)K * NR;
@@ -144,6 +137,7 @@ matmul_panel(__global const float *restrict a, uint a_offset, __global const wei
     o.lda = lda;
     o.ldd = ldd;
     o.ldr = ldr;
+    o.epilogue = epilogue;
     o.first = (int)get_global_id(0) * rows;
     o.end = min(o.first + rows, M);
     w += w_offset;
@@ -157,17 +151,17 @@ matmul_panel(__global const float *restrict a, uint a_offset, __global const wei
             o.gamma = gamma + gamma_offset + n;
             o.residual = residual + residual_offset + n;
             __global const weight_t *panel = w + (size_t)p * stride + (size_t)k0 * NR;
-#ifdef GATE
-            __global const weight_t *other = gate + gate_offset + (size_t)p * stride;
-            block(&o, panel, other, 0, K, STAGE_FRESH | STAGE_LAST);
-            block(&o, other, panel + stride, 0, K, STAGE_FRESH | STAGE_LAST | STAGE_GATE);
-#else
             const int stage = (k0 == 0 ? STAGE_FRESH : 0) | (k0 + k_count == K ? STAGE_LAST : 0);
+            if (epilogue & EPILOGUE_GATE) {
+                __global const weight_t *other = gate + gate_offset + (size_t)p * stride;
+                block(&o, panel, other, k0, k_count, stage);
+                block(&o, other, panel + stride, k0, k_count, stage | STAGE_GATE);
+                continue;
+            }
             const bool turn = p + 1 == p_end && k0 + k_count < K;
             __global const weight_t *next =
                 turn ? w + (size_t)p_first * stride + (size_t)(k0 + k_count) * NR : panel + stride;
             block(&o, panel, next, k0, k_count, stage);
-#endif
         }
     }
 }

@@ -36,3 +36,9 @@ typedef CAT(int, VEC) veci;
 #else
 #define PREFETCH_READ(p)
 #endif
+
+// Parts of a product's epilogue, bits of an int argument: see onp_matmul.
+#define EPILOGUE_BIAS     1
+#define EPILOGUE_GELU     2
+#define EPILOGUE_GATE     4
+#define EPILOGUE_RESIDUAL 8

@@ -195,9 +195,11 @@ void onp_writer_discard(struct onp_writer *writer) {
 
 enum onp_status onp_make_dirs(const char *path, const struct onp_log *log) {
     char partial[PATH_MAX];
-    if (strlen(path) >= sizeof partial)
-        return onp_fail(log, ONP_ERR_IO, "cannot create %s: name too long", path);
-    snprintf(partial, sizeof partial, "%s", path);
+    const size_t size = strlen(path);
+    if (size == 0 || size >= sizeof partial)
+        return onp_fail(log, ONP_ERR_IO, "cannot create the folder %.80s: its name has %zu bytes",
+                        path, size);
+    memcpy(partial, path, size + 1);
     for (char *p = partial + 1;; p++) {
         if (*p != '/' && *p != '\0') continue;
         const char end = *p;
@@ -205,6 +207,10 @@ enum onp_status onp_make_dirs(const char *path, const struct onp_log *log) {
         if (mkdir(partial, 0700) != 0 && errno != EEXIST)
             return onp_fail(log, ONP_ERR_IO, "cannot create %s: %s", partial, strerror(errno));
         *p = end;
-        if (end == '\0') return ONP_OK;
+        if (end == '\0') break;
     }
+    struct stat st;
+    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
+        return onp_fail(log, ONP_ERR_IO, "cannot create %s: a file has this name", path);
+    return ONP_OK;
 }

@@ -118,7 +118,7 @@ static void indexed_row(const struct bmp *bmp, const unsigned char (*palette)[3]
     const unsigned mask = (1u << bmp->bits) - 1;
     for (size_t x = 0; x < bmp->width; x++) {
         const size_t shift = 8 - bmp->bits * (x % per_byte + 1);
-        memcpy(out + 3 * x, palette[in[x / per_byte] >> shift & mask], 3);
+        memcpy(out + 3 * x, palette[(unsigned)in[x / per_byte] >> shift & mask], 3);
     }
 }
 

@@ -88,6 +88,7 @@ static enum onp_status read_rows(struct jpeg_state *state, const struct onp_imag
         else if (jpeg->out_color_space == JCS_GRAYSCALE)
             onp_image_gray_row(row, out->width);
     }
+    jpeg_finish_decompress(jpeg); // fails on damage behind the last row; a missing end is forgiven
     return ONP_OK;
 }
 

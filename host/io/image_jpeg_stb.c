@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // JPEG without libjpeg. stb_image fills what is missing with gray and never says so; therefore the
-// markers are walked first and a file that has no end marker is refused.
+// segments are walked first, and a file that has no end marker is refused.
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,28 +62,48 @@ static bool is_frame(unsigned marker) {
     return marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc;
 }
 
-// True when the file goes on to its end marker.
-static bool complete(struct walk *walk) {
+// stb_image 2.27 writes beyond its table when a Huffman table claims more than 256 codes, and looks
+// for tables behind a segment that the last one does not fill.
+static bool good_huffman(const unsigned char *table, const unsigned char *end) {
+    while (table < end) {
+        ptrdiff_t codes = 0;
+        if (end - table < 17) return false;
+        for (int i = 1; i <= 16; i++) codes += table[i];
+        if (codes > 256 || codes > end - table - 17) return false;
+        table += 17 + codes;
+    }
+    return true;
+}
+
+static bool read_frame(struct walk *walk, unsigned size) {
+    if (size < 8 || walk->components != 0) return false;
+    walk->height = be16(walk->at + 3);
+    walk->width = be16(walk->at + 5);
+    walk->components = walk->at[7];
+    return walk->components != 0;
+}
+
+// Goes through all segments to the end marker. Returns what is wrong with them, or NULL.
+static const char *check_segments(struct walk *walk) {
+    static const char cut[] = "the file ends too early", damaged[] = "a segment is damaged";
     for (unsigned marker; (marker = next_marker(walk)) != 0;) {
-        if (marker == 0xd9) return walk->components != 0;
-        if (walk->end - walk->at < 2) return false;
+        if (marker == 0xd9) return walk->components != 0 ? NULL : damaged;
+        if (walk->end - walk->at < 2) return cut;
         const unsigned size = be16(walk->at);
-        if (size < 2 || walk->end - walk->at < (ptrdiff_t)size) return false;
-        if (is_frame(marker)) {
-            if (size < 8) return false;
-            walk->height = be16(walk->at + 3);
-            walk->width = be16(walk->at + 5);
-            walk->components = walk->at[7];
-        }
+        if (size < 2) return damaged;
+        if (walk->end - walk->at < (ptrdiff_t)size) return cut;
+        if (is_frame(marker) && !read_frame(walk, size)) return damaged;
+        if (marker == 0xc4 && !good_huffman(walk->at + 2, walk->at + size)) return damaged;
         if (marker == 0xee && size >= 14) walk->adobe = true;
         walk->at += size;
     }
-    return false;
+    return cut;
 }
 
 enum onp_status onp_jpeg_decode(const struct onp_image_source *source, struct onp_image *out) {
     struct walk walk = {.at = source->data, .end = source->data + source->size};
-    if (!complete(&walk)) return onp_image_broken(source, "the file ends too early");
+    const char *wrong = check_segments(&walk);
+    if (wrong) return onp_image_broken(source, wrong);
     if (walk.components != 1 && walk.components != 3 && !(walk.components == 4 && walk.adobe))
         return onp_fail(source->log, ONP_ERR_UNSUPPORTED,
                         "%s is a JPEG with %u colour components; 1, 3 and 4 (Adobe) can be read",
@@ -99,4 +119,4 @@ enum onp_status onp_jpeg_decode(const struct onp_image_source *source, struct on
     return ONP_OK;
 }
 
-const char *onp_jpeg_library(void) { return "stb_image (differs from libjpeg by up to 3 of 255)"; }
+const char *onp_jpeg_library(void) { return "stb_image (a few of 255 levels off libjpeg)"; }

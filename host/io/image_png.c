@@ -7,8 +7,8 @@
 
 #include "io/image_codec.h"
 
-// Deflate makes at most 1032 bytes of one, and a byte holds at most 8 pixels.
-#define PNG_PIXELS_PER_BYTE (1032u * 8u)
+// Deflate makes at most 1032 bytes of one.
+#define DEFLATED_BITS (1032u * 8u)
 
 struct png_state {
     const struct onp_image_source *source;
@@ -95,11 +95,14 @@ static enum onp_status decode(struct png_state *state, struct onp_image *out) {
     if (setjmp(png_jmpbuf(state->png))) return onp_image_broken(state->source, state->reason);
     png_set_read_fn(state->png, state, on_read);
     png_set_user_limits(state->png, ONP_IMAGE_MAX_SIDE, ONP_IMAGE_MAX_SIDE);
+    png_set_crc_action(state->png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
     // Texts, profiles and the like are neither wanted nor decompressed; nor is tRNS.
     png_set_keep_unknown_chunks(state->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
     png_read_info(state->png, state->info);
+    const unsigned bits = (unsigned)png_get_channels(state->png, state->info) *
+                          png_get_bit_depth(state->png, state->info);
     ONP_TRY(onp_image_alloc(state->source, png_get_image_width(state->png, state->info),
-                            png_get_image_height(state->png, state->info), PNG_PIXELS_PER_BYTE,
+                            png_get_image_height(state->png, state->info), DEFLATED_BITS / bits,
                             out));
     read_rows(state, out);
     return ONP_OK;

@@ -133,26 +133,42 @@ static enum onp_status read_any(struct onp_model_file *file) {
                     guess(map));
 }
 
+// Opens a path, or bytes that stand for one.
 static enum onp_status open_file(struct onp_model_file *file, const char *path,
-                                 const struct onp_log *log) {
+                                 const struct onp_map *bytes, const struct onp_log *log) {
     file->path = strdup(path);
     if (!file->path) return onp_fail(log, ONP_ERR_MEMORY, "no memory to open %s", path);
-    ONP_TRY(onp_map_open(path, log, &file->map));
+    file->borrowed = bytes != NULL;
+    if (bytes)
+        file->map = *bytes;
+    else
+        ONP_TRY(onp_map_open(path, log, &file->map));
     file->source = (struct onp_source){file->path, file->map.data, log};
     ONP_TRY(read_any(file));
     return sort_table(file);
 }
 
-enum onp_status onp_model_file_open(const char *path, const struct onp_log *log,
-                                    struct onp_model_file **out) {
+static enum onp_status create(const char *path, const struct onp_map *bytes,
+                              const struct onp_log *log, struct onp_model_file **out) {
     struct onp_model_file *file = calloc(1, sizeof *file);
     if (!file) return onp_fail(log, ONP_ERR_MEMORY, "no memory to open %s", path);
-    const enum onp_status status = open_file(file, path, log);
+    const enum onp_status status = open_file(file, path, bytes, log);
     if (status == ONP_OK)
         *out = file;
     else
         onp_model_file_close(file);
     return status;
+}
+
+enum onp_status onp_model_file_open(const char *path, const struct onp_log *log,
+                                    struct onp_model_file **out) {
+    return create(path, NULL, log, out);
+}
+
+enum onp_status onp_model_file_open_memory(const char *name, const void *data, size_t size,
+                                           const struct onp_log *log, struct onp_model_file **out) {
+    const struct onp_map bytes = {data, size};
+    return create(name, &bytes, log, out);
 }
 
 void onp_model_file_close(struct onp_model_file *file) {
@@ -161,7 +177,7 @@ void onp_model_file_close(struct onp_model_file *file) {
     free(file->tensors);
     onp_config_free(file->config);
     json_decref(file->metadata);
-    onp_map_close(&file->map);
+    if (!file->borrowed) onp_map_close(&file->map);
     free(file->path);
     free(file);
 }
@@ -195,7 +211,7 @@ bool onp_model_file_tokenizer(const struct onp_model_file *file, struct onp_toke
 
 void onp_model_file_release(const struct onp_model_file *file,
                             const struct onp_file_tensor *tensor) {
-    if (tensor->count == 0) return;
+    if (tensor->count == 0 || file->borrowed) return;
     uint64_t last = 0;
     for (int i = 0; i < tensor->dims; i++)
         last += (uint64_t)(tensor->shape[i] - 1) * (uint64_t)tensor->stride[i];

@@ -10,6 +10,7 @@
 struct onp_model_file {
     struct onp_source source;
     struct onp_map map;
+    bool borrowed; // the map is memory of the caller
     char *path;
     const char *format;
     struct onp_file_tensor *tensors; // sorted by name once the file is open
@@ -36,6 +37,11 @@ bool onp_tensor_name_ok(const char *name, size_t size);
 enum onp_status onp_model_file_add(struct onp_model_file *file, const char *name, size_t name_size,
                                    const struct onp_storage *storage, uint64_t offset,
                                    struct onp_file_tensor *tensor);
+
+// Opens a file that is in memory, which the caller keeps until the file is closed. Tests and
+// fuzzing use it: a read beyond the end of malloc'ed memory is seen, one beyond a map often is not.
+enum onp_status onp_model_file_open_memory(const char *name, const void *data, size_t size,
+                                           const struct onp_log *log, struct onp_model_file **out);
 
 // Row-major strides for its shape.
 void onp_tensor_set_strides(struct onp_file_tensor *tensor);

@@ -268,9 +268,9 @@ static enum onp_status op_tuple(struct reader *r, unsigned char op) {
 // to an object of an unknown class has no use here and is dropped.
 static enum onp_status fill(struct reader *r, uint32_t first, bool pairs) {
     const uint32_t count = r->stack.count - first;
-    const uint32_t *items = r->stack.data + first;
     r->stack.count = first;
     ONP_TRY(need(r, 1));
+    const uint32_t *items = r->stack.data + first;
     struct onp_pickle_value *value = top(r);
     if (pairs && count % 2 != 0) return damaged(r, "a key has no value");
     if (value->kind == ONP_PICKLE_OBJECT) return pairs ? add_items(r, value, items, count) : ONP_OK;

@@ -29,12 +29,14 @@ static void add_define(struct onp_launch *launch, const char *fmt, ...) {
     va_end(args);
 }
 
-static void define_epilogue(struct onp_launch *launch, const struct onp_node *node) {
+// EPILOGUE_* of cl_kernels/prelude.h.
+enum { EPILOGUE_BIAS = 1, EPILOGUE_GELU = 2, EPILOGUE_GATE = 4, EPILOGUE_RESIDUAL = 8 };
+
+static int epilogue_bits(const struct onp_node *node) {
     const struct onp_matmul_params *params = (const void *)node->params;
-    if (node->src[ONP_MATMUL_BIAS]) add_define(launch, " -DBIAS");
-    if (params->gelu) add_define(launch, " -DGELU");
-    if (node->src[ONP_MATMUL_GATE]) add_define(launch, " -DGATE");
-    if (node->src[ONP_MATMUL_RESIDUAL]) add_define(launch, " -DRESIDUAL");
+    return (node->src[ONP_MATMUL_BIAS] ? EPILOGUE_BIAS : 0) | (params->gelu ? EPILOGUE_GELU : 0) |
+           (node->src[ONP_MATMUL_GATE] ? EPILOGUE_GATE : 0) |
+           (node->src[ONP_MATMUL_RESIDUAL] ? EPILOGUE_RESIDUAL : 0);
 }
 
 // The epilogue's operands and dst, as every kernel takes them.
@@ -54,7 +56,6 @@ static struct onp_launch product_launch(const struct onp_node *node, const char 
     struct onp_launch launch = {.source = name, .function = name, .dims = 2};
     const struct onp_tensor *a = node->src[ONP_MATMUL_A], *w = node->src[ONP_MATMUL_W];
     if (w->dtype == ONP_F16) add_define(&launch, " -DWEIGHT_HALF");
-    define_epilogue(&launch, node);
     onp_push_tensor(&launch, a);
     onp_push_tensor(&launch, w);
     onp_push_tensor(&launch, node->src[ONP_MATMUL_GATE]);
@@ -65,6 +66,7 @@ static struct onp_launch product_launch(const struct onp_node *node, const char 
     onp_push_i32(&launch, a->ld);
     onp_push_i32(&launch, node->dst->ld);
     onp_push_i32(&launch, residual_ld(node));
+    onp_push_i32(&launch, epilogue_bits(node));
     return launch;
 }
 
@@ -114,10 +116,9 @@ static struct onp_gemm plain_product(const struct onp_node *node, const struct o
 }
 
 static enum onp_status emit_epilogue(const struct onp_node *node, struct onp_emitter *emitter) {
+    if (epilogue_bits(node) == 0) return ONP_OK;
     struct onp_launch launch = {
         .source = "matmul_epilogue", .function = "matmul_epilogue", .dims = 2};
-    define_epilogue(&launch, node);
-    if (launch.defines[0] == '\0') return ONP_OK;
     const bool gate = node->src[ONP_MATMUL_GATE] != NULL;
     onp_push_buffer(&launch, gate ? emitter->workspace : NULL,
                     gate ? emitter->workspace_offset / sizeof(float) : 0);
@@ -126,6 +127,7 @@ static enum onp_status emit_epilogue(const struct onp_node *node, struct onp_emi
     onp_push_i32(&launch, node->dst->cols);
     onp_push_i32(&launch, node->dst->ld);
     onp_push_i32(&launch, residual_ld(node));
+    onp_push_i32(&launch, epilogue_bits(node));
     launch.global[0] = (size_t)node->dst->cols;
     launch.global[1] = (size_t)node->dst->rows;
     return onp_emit_launch(emitter, &launch);
@@ -192,6 +194,7 @@ static enum onp_status group_emit(const struct onp_node *node, struct onp_emitte
     add_define(&launch, " -DTILE_M=%lld -DTILE_N=%lld -DTILE_K=%lld -DTM=%lld",
                (long long)tile.rows, (long long)tile.cols, (long long)tile.depth,
                (long long)tile.item_rows);
+    if (node->src[ONP_MATMUL_GATE]) add_define(&launch, " -DGATE");
     launch.local[0] = (size_t)tile.items;
     launch.local[1] = 1;
     launch.global[0] = (size_t)onp_div_up(node->dst->cols, tile.cols) * launch.local[0];

@@ -8,5 +8,6 @@ const struct onp_op *const onp_ops[] = {
     &onp_op_gather,
     &onp_op_patchify,
     &onp_op_l2norm,
+    &onp_op_grouped_conv,
     NULL, // the end
 };

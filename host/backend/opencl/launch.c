@@ -68,7 +68,10 @@ enum onp_status onp_cl_finish(struct onp_device *base) {
             clGetEventInfo(marker, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof state, &state, NULL);
     if (marker) clReleaseEvent(marker);
     if (error == CL_SUCCESS && state < 0) error = state;
-    if (error == CL_SUCCESS) return ONP_OK;
+    if (error == CL_SUCCESS) {
+        device->events_finished = device->event_count;
+        return ONP_OK;
+    }
     return onp_cl_fail(&base->context->log, error, "the queued work on %s failed", base->info.name);
 }
 
@@ -123,10 +126,13 @@ void onp_cl_events_free(struct onp_cl_device *device) {
     device->event_count = device->event_capacity = 0;
 }
 
-static bool complete(const struct onp_cl_event *event) {
+// Some drivers leave the state of an event as it was even after clFinish, so what a finish has
+// covered is not asked for again.
+static bool complete(const struct onp_cl_device *device, size_t index) {
     cl_int state = CL_QUEUED;
-    return clGetEventInfo(event->event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof state, &state,
-                          NULL) != CL_SUCCESS ||
+    if (index < device->events_finished) return true;
+    return clGetEventInfo(device->events[index].event, CL_EVENT_COMMAND_EXECUTION_STATUS,
+                          sizeof state, &state, NULL) != CL_SUCCESS ||
            state <= CL_COMPLETE; // a failed command counts as over
 }
 
@@ -158,7 +164,7 @@ enum onp_status onp_cl_timings(struct onp_device *base, struct onp_timing **timi
     size_t kept = 0;
     for (size_t i = 0; i < device->event_count; i++) {
         const struct onp_cl_event event = device->events[i];
-        if (!complete(&event)) {
+        if (!complete(device, i)) {
             device->events[kept++] = event;
             continue;
         }
@@ -167,6 +173,7 @@ enum onp_status onp_cl_timings(struct onp_device *base, struct onp_timing **timi
         release(&event);
     }
     device->event_count = kept;
+    device->events_finished = 0;
     *timings = list;
     return ONP_OK;
 }

@@ -62,6 +62,7 @@ struct onp_cl_device {
     size_t program_count;
     struct onp_cl_event *events;
     size_t event_count, event_capacity;
+    size_t events_finished; // the first ones that a finish has waited for
     struct onp_cl_cache cache;
     size_t cache_hits, compiled; // programs since open
 };
