@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Counts the cases of a meson test run: count_tests.py WHAT TESTLOG.json RESULTS
 
-A cmocka program counts as many tests as it ran, any other program as one. What was skipped, timed
+A cmocka program counts as many tests as it ran, one that prints "N passed, M failed" as many as it
+says, any other program as one. What was skipped, timed
 out, crashed or did not run counts as failed. Appends "passed failed what" to RESULTS.
 """
 import json
@@ -16,6 +17,8 @@ def count(test):
     passed = sum(map(int, re.findall(r"^\[  PASSED  \] (\d+) test", text, re.M)))
     failed = sum(map(int, re.findall(r"^\[  FAILED  \] (\d+) test", text, re.M)))
     failed += sum(map(int, re.findall(r"^\[  SKIPPED \] (\d+) test", text, re.M)))
+    for p, f in re.findall(r"(\d+) passed, (\d+) failed", text):
+        passed, failed = passed + int(p), failed + int(f)
     if test["result"] == "OK":
         return (passed, failed) if passed + failed else (1, 0)
     return passed, max(failed, 1)

@@ -1,17 +1,21 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Draws the synthetic test picture: make_scene.py OUT.png OUT.npy (256 x 256, RGB).
+"""Makes the synthetic test media: make_media.py SCENE.png SCENE.npy CHIRPS.wav
 
-Sky, sun, hills, a house and rippled water: smooth and sharp parts, all colours, no photograph.
-The side is the model's own, so no resize stands between the file and the pixels.
+The picture (256 x 256, RGB) has sky, sun, hills, a house and rippled water: smooth and sharp parts,
+all colours, no photograph. The sound (1.25 s, 16 kHz, 16 bits) has three rising notes with overtones
+over faint noise. Both have the model's own size and rate, so no resampling stands between the files
+and the model.
 """
 import struct
 import sys
+import wave
 import zlib
 
 import numpy as np
 
 SIDE = 256
+RATE = 16000
 
 
 def draw():
@@ -48,8 +52,29 @@ def png(pixels):
             + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b""))
 
 
+def chirps():
+    t = np.arange(RATE * 5 // 4) / RATE
+    sound = 0.004 * np.random.default_rng(1).standard_normal(len(t))
+    for begin, low, high in [(0.05, 400, 900), (0.4, 700, 1500), (0.8, 250, 2600)]:
+        local = np.clip(t - begin, 0, 0.35)
+        phase = 2 * np.pi * (low * local + (high - low) * local ** 2 / 0.7)
+        envelope = np.sin(np.pi * local / 0.35) ** 2
+        for overtone in (1, 2, 3):
+            sound += 0.25 / overtone ** 2 * envelope * np.sin(overtone * phase)
+    return (sound.clip(-1, 1) * 32767).round().astype("<i2")
+
+
+def write_wav(path, samples):
+    with wave.open(path, "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(RATE)
+        out.writeframes(samples.tobytes())
+
+
 if __name__ == "__main__":
     scene = draw()
     with open(sys.argv[1], "wb") as out:
         out.write(png(scene))
     np.save(sys.argv[2], scene)
+    write_wav(sys.argv[3], chirps())
