@@ -64,7 +64,7 @@ struct onp_encoder_params {
 
 // Weights on a device and everything needed to run. Creating it loads the weights, compiles the
 // kernels and reserves the arena; embedding allocates and compiles nothing more for sizes seen.
-// The model must outlive it only during the call; the device must outlive it.
+// The model and the device must outlive it.
 // Thread-safety: one thread at a time.
 struct onp_encoder;
 ONP_API enum onp_status onp_encoder_create(struct onp_device *device, const struct onp_model *model,

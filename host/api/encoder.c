@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "api/internal.h"
+#include "backend/backend.h"
+#include "exec/exec.h"
+
+struct onp_encoder {
+    struct onp_device *device;
+    const struct onp_model *model;
+    struct onp_encoder_params params;
+    struct onp_weights *weights;
+    struct onp_graph *graph;
+    struct onp_exec *exec;
+    struct onp_encoder_stats stats;
+    // The batch being gathered: largest over the modalities.
+    const void **items;
+    int32_t *lengths;
+    size_t *positions; // index of each item among the caller's inputs
+    float *rows;
+};
+
+static double seconds_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static const struct onp_log *log_of(const struct onp_encoder *encoder) {
+    return &encoder->device->context->log;
+}
+
+static enum onp_status fill_weight(void *user, int64_t first, int64_t count, float *rows) {
+    const struct onp_weight *weight = user;
+    return weight->fill(weight, first, count, rows);
+}
+
+// Every weight goes from the mapped file to its device buffer; the pages are let go at once, so
+// that host memory does not grow with the file.
+static enum onp_status load_weights(struct onp_encoder *encoder) {
+    const struct onp_model *model = encoder->model;
+    ONP_TRY(model->family->weights_create(model->hparams, model->file, encoder->params.modalities,
+                                          log_of(encoder), &encoder->weights));
+    size_t count;
+    struct onp_weight *list = model->family->weights_list(encoder->weights, &count);
+    for (size_t i = 0; i < count; i++) {
+        onp_weight_place(&list[i], encoder->device, encoder->params.dtype);
+        ONP_TRY(onp_weight_upload(encoder->device, &list[i].tensor, fill_weight, &list[i]));
+        encoder->stats.weight_bytes += onp_weight_bytes(&list[i].tensor);
+        for (int s = 0; s < ONP_MAX_SOURCES && list[i].source[s]; s++)
+            onp_model_file_release(model->file, list[i].source[s]);
+    }
+    return ONP_OK;
+}
+
+#define TARGET_ROWS 4096 // rows of a batch that keep any device busy
+
+// Items per run: enough rows to keep the device busy, within a quarter of its memory.
+static enum onp_status choose_batch(struct onp_encoder *encoder, enum onp_modality modality) {
+    const struct onp_model *model = encoder->model;
+    const struct onp_caps *caps = &encoder->device->caps;
+    const uint64_t quarter = caps->global_bytes / 4;
+    const uint64_t limit = caps->max_alloc_bytes < quarter ? caps->max_alloc_bytes : quarter;
+    const int32_t rows = modality == ONP_TEXT    ? 72
+                         : modality == ONP_IMAGE ? (int32_t)model->info.patches + 1
+                                                 : 750;
+    int32_t count = TARGET_ROWS / rows;
+    if (encoder->params.max_batch > 0) count = (int32_t)encoder->params.max_batch;
+    if (count < 1) count = 1;
+    uint64_t bytes = 0;
+    for (;; count = (count + 1) / 2) {
+        ONP_TRY(
+            onp_measure_arena(model, encoder->weights, encoder->device, modality, count, &bytes));
+        // A batch that was asked for is tried as it is: the device then says what is wrong.
+        if (bytes <= limit || count == 1 || encoder->params.max_batch > 0) break;
+    }
+    encoder->stats.max_batch[modality] = (uint32_t)count;
+    return ONP_OK;
+}
+
+static enum onp_status prepare(struct onp_encoder *encoder, const struct onp_batch *batch,
+                               bool explain, struct onp_tensor **embeddings) {
+    onp_graph_reset(encoder->graph);
+    *embeddings = encoder->model->family->build(encoder->model->hparams, encoder->weights,
+                                                encoder->graph, batch);
+    return onp_exec_prepare(encoder->exec, encoder->graph, explain);
+}
+
+static enum onp_status warm(struct onp_encoder *encoder, enum onp_modality modality, int32_t count,
+                            int64_t length, bool explain) {
+    struct onp_blank_batch blank;
+    struct onp_tensor *embeddings;
+    ONP_TRY(onp_blank_batch_create(encoder->model, modality, count, length, &blank));
+    const enum onp_status status = prepare(encoder, &blank.batch, explain, &embeddings);
+    onp_blank_batch_free(&blank);
+    return status;
+}
+
+// Prepares the largest and the smallest batch of each branch: the arena is reserved and whatever
+// either needs is compiled. Prepared in order of size so that a batch of one is explained.
+static enum onp_status warm_up(struct onp_encoder *encoder) {
+    for (int i = 0; i < ONP_MODALITY_COUNT; i++) {
+        const enum onp_modality m = (enum onp_modality)i;
+        if (!(encoder->params.modalities & ONP_BIT(m))) continue;
+        ONP_TRY(choose_batch(encoder, m));
+        const int64_t longest = encoder->model->family->longest_item(encoder->model->hparams, m);
+        const int64_t shortest = m == ONP_TEXT ? 1 : m == ONP_IMAGE ? 0 : 16000;
+        ONP_TRY(warm(encoder, m, (int32_t)encoder->stats.max_batch[m], longest, false));
+        ONP_TRY(warm(encoder, m, 1, longest, encoder->params.explain));
+        ONP_TRY(warm(encoder, m, 1, shortest, false));
+    }
+    return ONP_OK;
+}
+
+static enum onp_status reserve_batch(struct onp_encoder *encoder) {
+    size_t most = 1;
+    for (int m = 0; m < ONP_MODALITY_COUNT; m++)
+        if (encoder->stats.max_batch[m] > most) most = encoder->stats.max_batch[m];
+    encoder->items = calloc(most, sizeof *encoder->items);
+    encoder->lengths = calloc(most, sizeof *encoder->lengths);
+    encoder->positions = calloc(most, sizeof *encoder->positions);
+    encoder->rows = calloc(most * encoder->model->info.embed_dim, sizeof *encoder->rows);
+    if (encoder->items && encoder->lengths && encoder->positions && encoder->rows) return ONP_OK;
+    return onp_fail(log_of(encoder), ONP_ERR_MEMORY, "no memory for batches of %zu items", most);
+}
+
+// Branches asked for must be able to embed; those that are only partly there say what they lack.
+static enum onp_status check_branches(const struct onp_model *model, unsigned modalities,
+                                      const struct onp_log *log) {
+    const unsigned lacking = modalities & ~model->info.modalities;
+    if (modalities != 0 && !lacking) return ONP_OK;
+    struct onp_weights *weights = NULL;
+    if (modalities == 0) modalities = model->info.partial;
+    for (int m = 0; m < ONP_MODALITY_COUNT; m++) {
+        if (!(lacking & ONP_BIT(m)) || (model->info.partial & ONP_BIT(m))) continue;
+        return onp_fail(log, ONP_ERR_MISSING, "%s has no %s branch", model->info.path,
+                        onp_modality_name(m));
+    }
+    const enum onp_status status =
+        model->family->weights_create(model->hparams, model->file, modalities, log, &weights);
+    model->family->weights_destroy(weights);
+    return status != ONP_OK
+               ? status
+               : onp_fail(log, ONP_ERR_MISSING, "%s cannot embed with the branches asked for",
+                          model->info.path);
+}
+
+static enum onp_status create(struct onp_encoder *encoder) {
+    const struct onp_log *log = log_of(encoder);
+    ONP_TRY(check_branches(encoder->model, encoder->params.modalities, log));
+    double start = seconds_now();
+    ONP_TRY(load_weights(encoder));
+    encoder->stats.load_seconds = seconds_now() - start;
+    ONP_TRY(onp_graph_create(log, &encoder->graph));
+    ONP_TRY(onp_exec_create(encoder->device, &encoder->exec));
+    start = seconds_now();
+    ONP_TRY(warm_up(encoder));
+    encoder->stats.compile_seconds = seconds_now() - start;
+    encoder->stats.arena_bytes = onp_exec_arena_bytes(encoder->exec);
+    ONP_TRY(reserve_batch(encoder));
+    if (encoder->params.profile) ONP_TRY(onp_exec_profile_enable(encoder->exec, true));
+    onp_log(log, ONP_LOG_INFO,
+            "weights %s, %.1f MB on the device, activations %.1f MB; loaded in %.2f s, kernels "
+            "ready in %.2f s (tiles: %s)",
+            onp_dtype_name(encoder->params.dtype), (double)encoder->stats.weight_bytes / 1e6,
+            (double)encoder->stats.arena_bytes / 1e6, encoder->stats.load_seconds,
+            encoder->stats.compile_seconds, encoder->device->tuning.row);
+    return ONP_OK;
+}
+
+enum onp_status onp_encoder_create(struct onp_device *device, const struct onp_model *model,
+                                   const struct onp_encoder_params *params,
+                                   struct onp_encoder **out) {
+    static const struct onp_encoder_params defaults = {0};
+    if (!device || !model || !out)
+        return onp_fail(NULL, ONP_ERR_ARGUMENT, "onp_encoder_create: an argument is NULL");
+    const struct onp_log *log = &device->context->log;
+    if (!params) params = &defaults;
+    if ((params->dtype != ONP_F32 && params->dtype != ONP_F16) || params->max_batch > 65536 ||
+        (params->modalities & ~ONP_ALL_MODALITIES))
+        return onp_fail(log, ONP_ERR_ARGUMENT,
+                        "weights on the device are f32 or f16, a batch has at most 65536 items");
+    struct onp_encoder *encoder = calloc(1, sizeof *encoder);
+    if (!encoder) return onp_fail(log, ONP_ERR_MEMORY, "no memory for an encoder");
+    encoder->device = device;
+    encoder->model = model;
+    encoder->params = *params;
+    if (encoder->params.modalities == 0) encoder->params.modalities = model->info.modalities;
+    const enum onp_status status = create(encoder);
+    if (status == ONP_OK)
+        *out = encoder;
+    else
+        onp_encoder_destroy(encoder);
+    return status;
+}
+
+void onp_encoder_destroy(struct onp_encoder *encoder) {
+    if (!encoder) return;
+    onp_exec_destroy(encoder->exec);
+    onp_graph_destroy(encoder->graph);
+    if (encoder->weights) {
+        size_t count;
+        struct onp_weight *list = encoder->model->family->weights_list(encoder->weights, &count);
+        for (size_t i = 0; i < count; i++)
+            if (list[i].tensor.buffer)
+                encoder->device->backend->buffer_destroy(list[i].tensor.buffer);
+        encoder->model->family->weights_destroy(encoder->weights);
+    }
+    free(encoder->items);
+    free(encoder->lengths);
+    free(encoder->positions);
+    free(encoder->rows);
+    free(encoder);
+}
+
+// Runs the gathered batch and puts its rows where they belong.
+static enum onp_status run_batch(struct onp_encoder *encoder, enum onp_modality modality,
+                                 int32_t count, float *rows) {
+    const struct onp_batch batch = {.modality = modality,
+                                    .count = count,
+                                    .items = encoder->items,
+                                    .lengths = encoder->lengths,
+                                    .upstream_padding = encoder->params.upstream_padding};
+    struct onp_tensor *embeddings;
+    ONP_TRY(prepare(encoder, &batch, false, &embeddings));
+    ONP_TRY(onp_exec_run(encoder->exec));
+    ONP_TRY(onp_exec_read(encoder->exec, embeddings, encoder->rows));
+    const size_t dim = encoder->model->info.embed_dim;
+    for (int32_t i = 0; i < count; i++)
+        memcpy(rows + encoder->positions[i] * dim, encoder->rows + (size_t)i * dim,
+               dim * sizeof *rows);
+    return ONP_OK;
+}
+
+static enum onp_status embed_modality(struct onp_encoder *encoder, enum onp_modality modality,
+                                      const struct onp_input *const *inputs, size_t count,
+                                      float *rows) {
+    int32_t gathered = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (inputs[i]->modality != modality) continue;
+        encoder->items[gathered] = inputs[i]->data;
+        encoder->lengths[gathered] = onp_input_length(inputs[i]);
+        encoder->positions[gathered] = i;
+        if (++gathered < (int32_t)encoder->stats.max_batch[modality]) continue;
+        ONP_TRY(run_batch(encoder, modality, gathered, rows));
+        gathered = 0;
+    }
+    return gathered > 0 ? run_batch(encoder, modality, gathered, rows) : ONP_OK;
+}
+
+enum onp_status onp_encoder_embed(struct onp_encoder *encoder,
+                                  const struct onp_input *const *inputs, size_t count,
+                                  float *rows) {
+    if (!encoder || (count > 0 && (!inputs || !rows)))
+        return onp_fail(NULL, ONP_ERR_ARGUMENT, "onp_encoder_embed: an argument is NULL");
+    unsigned wanted = 0;
+    for (size_t i = 0; i < count; i++) wanted |= ONP_BIT(inputs[i]->modality);
+    for (int m = 0; m < ONP_MODALITY_COUNT; m++)
+        if (wanted & ~encoder->params.modalities & ONP_BIT(m))
+            return onp_fail(log_of(encoder), ONP_ERR_ARGUMENT,
+                            "the encoder was created without the %s branch", onp_modality_name(m));
+    for (int m = 0; m < ONP_MODALITY_COUNT; m++)
+        if (wanted & ONP_BIT(m))
+            ONP_TRY(embed_modality(encoder, (enum onp_modality)m, inputs, count, rows));
+    return ONP_OK;
+}
+
+enum onp_status onp_encoder_get_stats(const struct onp_encoder *encoder,
+                                      struct onp_encoder_stats *stats) {
+    if (!encoder || !stats)
+        return onp_fail(NULL, ONP_ERR_ARGUMENT, "onp_encoder_get_stats: an argument is NULL");
+    *stats = encoder->stats;
+    return ONP_OK;
+}
+
+enum onp_status onp_encoder_profile(struct onp_encoder *encoder, struct onp_kernel_time **list,
+                                    size_t *count) {
+    if (!encoder || !list || !count)
+        return onp_fail(NULL, ONP_ERR_ARGUMENT, "onp_encoder_profile: an argument is NULL");
+    return onp_exec_profile(encoder->exec, list, count);
+}
+
+void onp_encoder_profile_reset(struct onp_encoder *encoder) {
+    if (encoder) onp_exec_profile_reset(encoder->exec);
+}
