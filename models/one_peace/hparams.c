@@ -107,7 +107,7 @@ static enum onp_status read_table(struct reader *r, enum onp_modality m, int32_t
 }
 
 static enum onp_status read_sequence_table(struct reader *r, enum onp_modality m) {
-    int32_t rows;
+    int32_t rows = 0;
     ONP_TRY(read_table(r, m, &rows));
     if (rows == 0) return ONP_OK;
     const int32_t b = (rows - 2) / 2;
@@ -133,7 +133,7 @@ static int32_t whole_root(int64_t square) {
 
 static enum onp_status read_image(struct reader *r) {
     struct onp_hparams *hp = r->hp;
-    int32_t rows, positions;
+    int32_t rows = 0, positions = 0;
     ONP_TRY(read_table(r, ONP_IMAGE, &rows));
     if (rows > 0) {
         const int32_t side = rows > 3 ? whole_root((int64_t)rows - 3) : 0;
