@@ -19,9 +19,26 @@ struct declare {
     struct onp_buf wrong; // shapes or types that do not fit
 };
 
+#define NAME_SIZE 192
+
+// The stand-alone vision export drops upstream's prefixes.
+static void file_name(const struct onp_hparams *hp, const char *name, char out[NAME_SIZE]) {
+    static const char wrapper[] = "encoder_wrapper.", fusion[] = "encoder_wrapper.fusion_model.";
+    const char *prefix = "";
+    if (hp->vision_names && strncmp(name, fusion, sizeof fusion - 1) == 0) {
+        prefix = "encoder.";
+        name += sizeof fusion - 1;
+    } else if (hp->vision_names && strncmp(name, wrapper, sizeof wrapper - 1) == 0) {
+        name += sizeof wrapper - 1;
+    }
+    snprintf(out, NAME_SIZE, "%s%s", prefix, name);
+}
+
 // A file tensor of exactly this shape and a floating dtype. Absent or unfit ones are noted.
-static const struct onp_file_tensor *source(struct declare *d, const char *name, int dims,
+static const struct onp_file_tensor *source(struct declare *d, const char *full_name, int dims,
                                             const int64_t *shape) {
+    char name[NAME_SIZE];
+    file_name(d->hp, full_name, name);
     const struct onp_file_tensor *t = onp_model_file_find(d->file, name);
     if (!t) {
         if (d->missing_count++ < 20) onp_buf_printf(&d->missing, "\n  %s", name);
@@ -57,7 +74,6 @@ static struct onp_weight *add(struct declare *d, enum onp_weight_kind kind, int6
     return w;
 }
 
-#define NAME_SIZE 192
 #define FORMAT(name, fmt)                                                                          \
     char name[NAME_SIZE];                                                                          \
     do {                                                                                           \
@@ -294,9 +310,12 @@ static enum onp_status verdict(const struct declare *d) {
         return onp_fail(d->log, ONP_ERR_FORMAT, "%s: weights of the wrong shape or type:%.3000s",
                         path, d->wrong.data);
     if (d->missing_count > 0)
-        return onp_fail(d->log, ONP_ERR_MISSING,
-                        "%s lacks %zu weights that these branches need:%.3000s%s", path,
-                        d->missing_count, d->missing.data, d->missing_count > 20 ? "\n  ..." : "");
+        return onp_fail(
+            d->log, ONP_ERR_MISSING, "%s lacks %zu weights that these branches need:%.3000s%s%s",
+            path, d->missing_count, d->missing.data, d->missing_count > 20 ? "\n  ..." : "",
+            d->hp->vision_names ? "\na stand-alone vision export has none of these: use "
+                                  "the checkpoint that it was made from"
+                                : "");
     return ONP_OK;
 }
 
