@@ -37,9 +37,8 @@ static enum onp_status fill_weight(void *user, int64_t first, int64_t count, flo
     return weight->fill(weight, first, count, rows);
 }
 
-// Every weight goes from the mapped file to its device buffer; the pages are let go at once, so
-// that host memory does not grow with the file.
-static enum onp_status load_weights(struct onp_encoder *encoder) {
+// Decides how every weight will lie on the device and adds up what they need.
+static enum onp_status place_weights(struct onp_encoder *encoder) {
     const struct onp_model *model = encoder->model;
     ONP_TRY(model->family->weights_create(model->hparams, model->file, encoder->params.modalities,
                                           log_of(encoder), &encoder->weights));
@@ -47,8 +46,19 @@ static enum onp_status load_weights(struct onp_encoder *encoder) {
     struct onp_weight *list = model->family->weights_list(encoder->weights, &count);
     for (size_t i = 0; i < count; i++) {
         onp_weight_place(&list[i], encoder->device, encoder->params.dtype);
-        ONP_TRY(onp_weight_upload(encoder->device, &list[i].tensor, fill_weight, &list[i]));
         encoder->stats.weight_bytes += onp_weight_bytes(&list[i].tensor);
+    }
+    return ONP_OK;
+}
+
+// Every weight goes from the mapped file to its device buffer; the pages are let go at once, so
+// that host memory does not grow with the file.
+static enum onp_status load_weights(struct onp_encoder *encoder) {
+    const struct onp_model *model = encoder->model;
+    size_t count;
+    struct onp_weight *list = model->family->weights_list(encoder->weights, &count);
+    for (size_t i = 0; i < count; i++) {
+        ONP_TRY(onp_weight_upload(encoder->device, &list[i].tensor, fill_weight, &list[i]));
         for (int s = 0; s < ONP_MAX_SOURCES && list[i].source[s]; s++)
             onp_model_file_release(model->file, list[i].source[s]);
     }
@@ -70,14 +80,36 @@ static enum onp_status choose_batch(struct onp_encoder *encoder, enum onp_modali
     if (encoder->params.max_batch > 0) count = (int32_t)encoder->params.max_batch;
     if (count < 1) count = 1;
     uint64_t bytes = 0;
-    for (;; count = (count + 1) / 2) {
+    for (;; count = count / 2) {
         ONP_TRY(
             onp_measure_arena(model, encoder->weights, encoder->device, modality, count, &bytes));
         // A batch that was asked for is tried as it is: the device then says what is wrong.
         if (bytes <= limit || count == 1 || encoder->params.max_batch > 0) break;
     }
     encoder->stats.max_batch[modality] = (uint32_t)count;
+    if (bytes > encoder->stats.arena_bytes) encoder->stats.arena_bytes = bytes;
     return ONP_OK;
+}
+
+// Says what the device must hold, and stops before anything is loaded if it cannot.
+static enum onp_status check_memory(struct onp_encoder *encoder) {
+    for (int m = 0; m < ONP_MODALITY_COUNT; m++)
+        if (encoder->params.modalities & ONP_BIT(m))
+            ONP_TRY(choose_batch(encoder, (enum onp_modality)m));
+    const struct onp_device_info *info = &encoder->device->info;
+    const double weights = (double)encoder->stats.weight_bytes / 1e6;
+    const double arena = (double)encoder->stats.arena_bytes / 1e6;
+    onp_log(log_of(encoder), ONP_LOG_INFO,
+            "needs %.1f MB for %s weights and %.1f MB for activations; the device has %.0f MB",
+            weights, onp_dtype_name(encoder->params.dtype), arena,
+            (double)info->global_bytes / 1e6);
+    if (encoder->stats.weight_bytes + encoder->stats.arena_bytes <= info->global_bytes)
+        return ONP_OK;
+    return onp_fail(log_of(encoder), ONP_ERR_DEVICE_MEMORY,
+                    "%s has %.0f MB, but %.1f MB of %s weights and %.1f MB of activations are "
+                    "needed: load fewer branches, store weights as f16, or use a smaller batch",
+                    info->name, (double)info->global_bytes / 1e6, weights,
+                    onp_dtype_name(encoder->params.dtype), arena);
 }
 
 static enum onp_status prepare(struct onp_encoder *encoder, const struct onp_batch *batch,
@@ -104,7 +136,6 @@ static enum onp_status warm_up(struct onp_encoder *encoder) {
     for (int i = 0; i < ONP_MODALITY_COUNT; i++) {
         const enum onp_modality m = (enum onp_modality)i;
         if (!(encoder->params.modalities & ONP_BIT(m))) continue;
-        ONP_TRY(choose_batch(encoder, m));
         const int64_t longest = encoder->model->family->longest_item(encoder->model->hparams, m);
         const int64_t shortest = m == ONP_TEXT ? 1 : m == ONP_IMAGE ? 0 : 16000;
         ONP_TRY(warm(encoder, m, (int32_t)encoder->stats.max_batch[m], longest, false));
@@ -150,6 +181,8 @@ static enum onp_status check_branches(const struct onp_model *model, unsigned mo
 static enum onp_status create(struct onp_encoder *encoder) {
     const struct onp_log *log = log_of(encoder);
     ONP_TRY(check_branches(encoder->model, encoder->params.modalities, log));
+    ONP_TRY(place_weights(encoder));
+    ONP_TRY(check_memory(encoder));
     double start = seconds_now();
     ONP_TRY(load_weights(encoder));
     encoder->stats.load_seconds = seconds_now() - start;
@@ -161,12 +194,9 @@ static enum onp_status create(struct onp_encoder *encoder) {
     encoder->stats.arena_bytes = onp_exec_arena_bytes(encoder->exec);
     ONP_TRY(reserve_batch(encoder));
     if (encoder->params.profile) ONP_TRY(onp_exec_profile_enable(encoder->exec, true));
-    onp_log(log, ONP_LOG_INFO,
-            "weights %s, %.1f MB on the device, activations %.1f MB; loaded in %.2f s, kernels "
-            "ready in %.2f s (tiles: %s)",
-            onp_dtype_name(encoder->params.dtype), (double)encoder->stats.weight_bytes / 1e6,
-            (double)encoder->stats.arena_bytes / 1e6, encoder->stats.load_seconds,
-            encoder->stats.compile_seconds, encoder->device->tuning.row);
+    onp_log(log, ONP_LOG_INFO, "weights loaded in %.2f s, kernels ready in %.2f s (tiles: %s)",
+            encoder->stats.load_seconds, encoder->stats.compile_seconds,
+            encoder->device->tuning.row);
     return ONP_OK;
 }
 
