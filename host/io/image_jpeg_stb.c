@@ -7,6 +7,8 @@
 
 #include "io/image_codec.h"
 
+#define MAX_SCANS 500 // as for libjpeg
+
 // Nothing is allocated beyond four bytes for each of the most pixels allowed, plus padding.
 static void *limited_realloc(void *old, size_t size) {
     return size > (ONP_IMAGE_MAX_PIXELS + (1u << 20)) * 4 ? NULL : realloc(old, size);
@@ -36,11 +38,14 @@ static void *limited_realloc(void *old, size_t size) {
 #pragma GCC diagnostic pop
 #endif
 
+// What has been seen of a file so far. Bit t of a table mask means that table t is defined.
 struct walk {
     const unsigned char *at, *end;
     uint32_t width, height;
-    unsigned components;
-    bool adobe;
+    unsigned components, scans;
+    unsigned quantisers, dc_tables, ac_tables;
+    unsigned quantisers_needed;
+    bool progressive, adobe;
 };
 
 static unsigned be16(const unsigned char *p) { return (unsigned)p[0] << 8 | p[1]; }
@@ -58,43 +63,93 @@ static unsigned next_marker(struct walk *walk) {
     return 0;
 }
 
-static bool is_frame(unsigned marker) {
-    return marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc;
-}
-
-// stb_image 2.27 writes beyond its table when a Huffman table claims more than 256 codes, and looks
-// for tables behind a segment that the last one does not fill.
-static bool good_huffman(const unsigned char *table, const unsigned char *end) {
-    while (table < end) {
+// Each segment reader below gets what follows the segment's size. Their checks are there because
+// stb_image 2.27 leaves its memory otherwise: it writes beyond its table for more than 256 codes,
+// looks for tables behind a segment that the last one does not fill, and reads tables that no
+// segment has defined.
+static bool read_huffman(struct walk *walk, const unsigned char *at, const unsigned char *end) {
+    while (at < end) {
         ptrdiff_t codes = 0;
-        if (end - table < 17) return false;
-        for (int i = 1; i <= 16; i++) codes += table[i];
-        if (codes > 256 || codes > end - table - 17) return false;
-        table += 17 + codes;
+        if (end - at < 17 || at[0] > 0x13 || (at[0] & 15) > 3) return false;
+        for (int i = 1; i <= 16; i++) codes += at[i];
+        if (codes > 256 || codes > end - at - 17) return false;
+        *(at[0] >> 4 ? &walk->ac_tables : &walk->dc_tables) |= 1u << (at[0] & 15);
+        at += 17 + codes;
     }
     return true;
 }
 
-static bool read_frame(struct walk *walk, unsigned size) {
-    if (size < 8 || walk->components != 0) return false;
-    walk->height = be16(walk->at + 3);
-    walk->width = be16(walk->at + 5);
-    walk->components = walk->at[7];
-    return walk->components != 0;
+static bool read_quantisers(struct walk *walk, const unsigned char *at, const unsigned char *end) {
+    while (at < end) {
+        const ptrdiff_t size = at[0] >> 4 ? 129 : 65;
+        if (end - at < size || at[0] > 0x13 || (at[0] & 15) > 3) return false;
+        walk->quantisers |= 1u << (at[0] & 15);
+        at += size;
+    }
+    return true;
+}
+
+static bool read_frame(struct walk *walk, unsigned marker, const unsigned char *at,
+                       const unsigned char *end) {
+    if (end - at < 6 || walk->components != 0) return false;
+    walk->progressive = marker == 0xc2;
+    walk->height = be16(at + 1);
+    walk->width = be16(at + 3);
+    walk->components = at[5];
+    if (walk->components == 0 || end - at != 6 + 3 * (ptrdiff_t)walk->components) return false;
+    for (unsigned i = 0; i < walk->components; i++) {
+        if (at[8 + 3 * i] > 3) return false;
+        walk->quantisers_needed |= 1u << at[8 + 3 * i];
+    }
+    return true;
+}
+
+static bool read_scan(struct walk *walk, const unsigned char *at, const unsigned char *end) {
+    if (end - at < 6 || walk->components == 0 || ++walk->scans > MAX_SCANS) return false;
+    if ((walk->quantisers_needed & ~walk->quantisers) != 0) return false;
+    const unsigned count = at[0];
+    if (end - at != 4 + 2 * (ptrdiff_t)count) return false;
+    const unsigned first = at[1 + 2 * count], refining = at[3 + 2 * count] >> 4;
+    const bool needs_dc = !walk->progressive || (first == 0 && refining == 0);
+    const bool needs_ac = !walk->progressive || first > 0;
+    for (unsigned i = 0; i < count; i++) {
+        const unsigned tables = at[2 + 2 * i];
+        if (needs_dc && !(walk->dc_tables >> (tables >> 4) & 1)) return false;
+        if (needs_ac && !(walk->ac_tables >> (tables & 15) & 1)) return false;
+    }
+    return true;
+}
+
+static bool read_segment(struct walk *walk, unsigned marker, const unsigned char *at,
+                         const unsigned char *end) {
+    switch (marker) {
+    case 0xc0: // the frames that stb_image reads: baseline, extended, progressive
+    case 0xc1:
+    case 0xc2:
+        return read_frame(walk, marker, at, end);
+    case 0xc4:
+        return read_huffman(walk, at, end);
+    case 0xda:
+        return read_scan(walk, at, end);
+    case 0xdb:
+        return read_quantisers(walk, at, end);
+    case 0xee:
+        walk->adobe |= end - at >= 12;
+        return true;
+    default:
+        return true;
+    }
 }
 
 // Goes through all segments to the end marker. Returns what is wrong with them, or NULL.
 static const char *check_segments(struct walk *walk) {
     static const char cut[] = "the file ends too early", damaged[] = "a segment is damaged";
     for (unsigned marker; (marker = next_marker(walk)) != 0;) {
-        if (marker == 0xd9) return walk->components != 0 ? NULL : damaged;
+        if (marker == 0xd9) return walk->scans != 0 ? NULL : damaged;
         if (walk->end - walk->at < 2) return cut;
         const unsigned size = be16(walk->at);
-        if (size < 2) return damaged;
         if (walk->end - walk->at < (ptrdiff_t)size) return cut;
-        if (is_frame(marker) && !read_frame(walk, size)) return damaged;
-        if (marker == 0xc4 && !good_huffman(walk->at + 2, walk->at + size)) return damaged;
-        if (marker == 0xee && size >= 14) walk->adobe = true;
+        if (size < 2 || !read_segment(walk, marker, walk->at + 2, walk->at + size)) return damaged;
         walk->at += size;
     }
     return cut;

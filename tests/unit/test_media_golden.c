@@ -120,7 +120,7 @@ static void test_decoded(void **state) {
 }
 static void test_resized(void **state) {
     (void)state;
-    run("preprocess/images", "resized_u8", check_resized, 10);
+    run("preprocess/images", "resized_u8", check_resized, 8);
 }
 static void test_pixels(void **state) {
     (void)state;
