@@ -14,7 +14,7 @@
 
 static inline void put_uint(struct onp_buf *buf, uint64_t value, size_t bytes) {
     for (size_t i = 0; i < bytes; i++) {
-        const unsigned char byte = (unsigned char)(value >> 8 * i);
+        const unsigned char byte = (unsigned char)(i < 8 ? value >> 8 * i : 0);
         onp_buf_append(buf, &byte, 1);
     }
 }

@@ -22,6 +22,14 @@
 
 static const struct onp_log quiet = {0};
 
+#if defined(__SANITIZE_ADDRESS__)
+#define ADDRESS_SANITIZER 1
+#elif defined(__has_feature)
+#define ADDRESS_SANITIZER __has_feature(address_sanitizer)
+#else
+#define ADDRESS_SANITIZER 0
+#endif
+
 // Opens the bytes and, if that works, reads everything.
 static enum onp_status try_bytes(const void *data, size_t size) {
     struct onp_model_file *file = NULL;
@@ -584,9 +592,7 @@ static void memory_has_stayed_small(void **state) {
     (void)state;
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-#if !defined(__SANITIZE_ADDRESS__)
-    assert_true(usage.ru_maxrss < 64 << 10); // KiB
-#endif
+    if (!ADDRESS_SANITIZER) assert_true(usage.ru_maxrss < 64 << 10); // KiB
 }
 
 int main(void) {
