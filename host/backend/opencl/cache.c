@@ -21,6 +21,7 @@
 #define SUFFIX     ".clbin"
 #define STALE      3600 // seconds after which a temporary file is a crashed writer's
 #define NAME_BYTES 64   // hex digits of a key
+#define SLACK      1024 // readable bytes behind a payload
 
 struct header {
     char magic[8];
@@ -124,7 +125,8 @@ static void *read_entry(int fd, const unsigned char key[32], uint64_t cap, size_
         memcmp(header.key, key, sizeof header.key) != 0 || get_u64(header.size) != *size ||
         *size == 0)
         return NULL;
-    void *data = malloc(*size);
+    // PoCL 3.1 reads its whole header before it looks at the size: zeros behind the payload.
+    char *data = calloc(1, *size + SLACK);
     unsigned char hash[32];
     if (data && read_exactly(fd, data, *size)) {
         hash_of(data, *size, hash);
