@@ -281,6 +281,7 @@ static void writers_may_race(void **state) {
 // Opens a device anew, runs, and tells how many programs came from the cache and from the compiler.
 static void run_once(struct fixture *f, size_t *hits, size_t *compiled) {
     open_device(f);
+    onp_cl_device(f->device)->quirks.own_cache = false; // PoCL would do without
     run_scale(f->device, "-DFACTOR=2.0f", 2.0f, true);
     *hits = onp_cl_device(f->device)->cache_hits;
     *compiled = onp_cl_device(f->device)->compiled;
@@ -307,6 +308,19 @@ static void second_start_compiles_nothing(void **state) {
     f->context.cache_dir = NULL; // switched off
     run_once(f, &hits, &compiled);
     assert_true(hits == 0 && compiled == 1);
+}
+
+static void driver_with_a_cache_gets_no_second_one(void **state) {
+    struct fixture *f = *state;
+    for (int start = 0; start < 2; start++) {
+        open_device(f);
+        onp_cl_device(f->device)->quirks.own_cache = true;
+        const size_t before = count_files(&onp_cl_device(f->device)->cache);
+        run_scale(f->device, "-DFACTOR=2.0f", 2.0f, true);
+        assert_int_equal(onp_cl_device(f->device)->compiled, 1);
+        assert_int_equal(count_files(&onp_cl_device(f->device)->cache), before);
+        close_device(f);
+    }
 }
 
 static void bad_binary_is_rebuilt_and_replaced(void **state) {
@@ -345,6 +359,7 @@ static void foreign_binary_is_rebuilt_and_replaced(void **state) {
 static void vanished_folder_is_one_warning(void **state) {
     struct fixture *f = *state;
     open_device(f);
+    onp_cl_device(f->device)->quirks.own_cache = false;
     char command[128];
     snprintf(command, sizeof command, "rm -rf '%s'", f->cache_dir);
     assert_int_equal(system(command), 0);
@@ -367,6 +382,7 @@ int main(void) {
         TEST(crashed_writers_are_cleared_away),
         TEST(writers_may_race),
         TEST(second_start_compiles_nothing),
+        TEST(driver_with_a_cache_gets_no_second_one),
         TEST(bad_binary_is_rebuilt_and_replaced),
         TEST(foreign_binary_is_rebuilt_and_replaced),
         TEST(vanished_folder_is_one_warning),

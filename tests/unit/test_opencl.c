@@ -2,6 +2,7 @@
 // The OpenCL back end on a real driver: listing, memory, building, launching, times.
 #include <math.h>
 #include <pthread.h>
+#include <sys/resource.h>
 
 #include "cl_fixture.h"
 
@@ -173,6 +174,32 @@ static void full_device_is_refused(void **state) {
     while (--count > 0) b->buffer_destroy(list[count - 1]);
     assert_int_equal(onp_cl_device(f->device)->allocated, 0);
 }
+
+#ifndef __SANITIZE_ADDRESS__ // which owns far more address space than any useful limit
+// Creation itself has to fail: a driver that allocates later may end the process.
+static void short_of_memory_is_an_error(void **state) {
+    struct fixture *f = *state;
+    const struct onp_backend *b = f->device->backend;
+    const uint64_t bytes = (uint64_t)300 << 20;
+    if (f->device->caps.max_alloc_bytes < bytes) skip();
+    FILE *file = fopen("/proc/self/statm", "r");
+    unsigned long pages = 0;
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%lu", &pages), 1);
+    fclose(file);
+    struct rlimit old, tight;
+    assert_int_equal(getrlimit(RLIMIT_AS, &old), 0);
+    tight = old;
+    tight.rlim_cur = (rlim_t)pages * 4096 + (100u << 20);
+    struct onp_buffer *buffer = NULL;
+    assert_int_equal(setrlimit(RLIMIT_AS, &tight), 0);
+    const enum onp_status status = b->buffer_create(f->device, bytes, &buffer);
+    assert_int_equal(setrlimit(RLIMIT_AS, &old), 0);
+    assert_int_equal(status, ONP_ERR_DEVICE_MEMORY);
+    assert_non_null(strstr(onp_last_error(), "300.0 MiB"));
+    assert_int_equal(onp_cl_device(f->device)->allocated, 0);
+}
+#endif
 
 static void times_come_back_with_their_tags(void **state) {
     struct fixture *f = *state;
@@ -349,6 +376,7 @@ static void quirks_match_by_version(void **state) {
     assert_true(quirks_of("Portable Computing Language", "1.4").refused);
     assert_false(quirks_of("Portable Computing Language", "1.5").refused);
     assert_string_equal(quirks_of("Portable Computing Language", "3.1+debian").note, "");
+    assert_true(quirks_of("Portable Computing Language", "3.1+debian").own_cache);
     assert_non_null(strstr(quirks_of("Portable Computing Language", "7.1").note, "PoCL 7.1"));
     assert_true(quirks_of("Clover", "22.3.6").refused);
     assert_true(quirks_of("rusticl", "26.2.0").refused);
@@ -374,6 +402,9 @@ int main(void) {
         cmocka_unit_test(large_copies_go_in_pieces),
         cmocka_unit_test(too_large_buffer_names_the_limit),
         cmocka_unit_test(full_device_is_refused),
+#ifndef __SANITIZE_ADDRESS__
+        cmocka_unit_test(short_of_memory_is_an_error),
+#endif
         cmocka_unit_test(times_come_back_with_their_tags),
         cmocka_unit_test(product_agrees_with_a_plain_sum),
         cmocka_unit_test(two_threads_use_two_devices),

@@ -36,15 +36,16 @@ enum onp_status onp_cl_buffer_create(struct onp_device *base, uint64_t bytes,
     struct onp_cl_buffer *buffer = calloc(1, sizeof *buffer);
     if (!buffer) return onp_fail(log, ONP_ERR_MEMORY, "no memory for a buffer");
     cl_int error;
+    const cl_mem_flags flags = device->quirks.alloc_early ? CL_MEM_ALLOC_HOST_PTR : 0;
     buffer->handle =
-        clCreateBuffer(device->context, CL_MEM_READ_WRITE, (size_t)bytes, NULL, &error);
+        clCreateBuffer(device->context, CL_MEM_READ_WRITE | flags, (size_t)bytes, NULL, &error);
     if (error != CL_SUCCESS) {
         free(buffer);
-        return onp_cl_fail(log, error,
-                           "cannot create a buffer of %.1f MiB on %s (largest %.1f MiB, %.1f MiB "
-                           "in use)",
-                           mib(bytes), base->info.name, mib(base->caps.max_alloc_bytes),
-                           mib(device->allocated));
+        return onp_fail(log, ONP_ERR_DEVICE_MEMORY,
+                        "cannot create a buffer of %.1f MiB on %s (largest %.1f MiB, %.1f MiB in "
+                        "use): %s (%d); use a smaller batch, f16 weights or another device",
+                        mib(bytes), base->info.name, mib(base->caps.max_alloc_bytes),
+                        mib(device->allocated), onp_cl_error_name(error), (int)error);
     }
     buffer->base = (struct onp_buffer){.device = base, .bytes = bytes};
     device->allocated += bytes;

@@ -69,6 +69,7 @@ static cl_int build_handle(struct build *build, cl_program handle, bool keep_log
 // A driver may still refuse a binary that passed every check of the cache; then it is rebuilt.
 static bool load_cached(struct build *build) {
     size_t size;
+    if (build->device->quirks.own_cache) return false;
     unsigned char *binary = onp_cl_cache_load(&build->device->cache, build->program->key, &size);
     if (!binary) return false;
     const unsigned char *bytes = binary;
@@ -251,7 +252,7 @@ static void save(struct onp_cl_device *device, const struct onp_cl_program *prog
 }
 
 static void save_new(struct onp_cl_device *device, size_t first) {
-    if (!device->cache.dir) return;
+    if (!device->cache.dir || device->quirks.own_cache) return;
     bool saved = false;
     for (size_t i = first; i < device->program_count; i++)
         if (!device->programs[i]->cached) {

@@ -7,7 +7,15 @@
 
 #include "base/checked.h"
 
-enum effect { REFUSE = 1, SERIAL_BUILD = 2, NO_PREFETCH = 4, NO_LINE = 8, NOTE = 16 };
+enum effect {
+    REFUSE = 1,
+    SERIAL_BUILD = 2,
+    NO_PREFETCH = 4,
+    NO_LINE = 8,
+    OWN_CACHE = 16,
+    ALLOC_EARLY = 32,
+    NOTE = 64,
+};
 
 // A row is in force when every field that is not NULL matches: names by substring without regard to
 // case, the driver version from `first` up to but not including `before`.
@@ -33,6 +41,15 @@ static const struct row rows[] = {
      .effects = NOTE,
      .note = "PoCL 7.1 is known to fail some three-dimensional kernels: run the self-test",
      .evidence = "own trial of PoCL 7.1 in Debian unstable, 2026-11: one 3-D kernel failed"},
+    {.platform = "Portable Computing Language",
+     .effects = OWN_CACHE,
+     .evidence = "own trial of PoCL 3.1, 8 programs: handing out binaries compiles every kernel a "
+                 "second time (first start 45 s instead of 20), and a loaded binary still leaves "
+                 "the machine code to the first launch, where PoCL's own cache has it"},
+    {.platform = "Portable Computing Language",
+     .effects = ALLOC_EARLY,
+     .evidence = "own trial of PoCL 3.1 short of memory: a buffer is allocated at its first use, "
+                 "where failure is an assertion; with CL_MEM_ALLOC_HOST_PTR creation fails"},
     {.platform = "Clover",
      .effects = REFUSE,
      .note = "Mesa's Clover fails kernels or gives wrong results, and is gone from Mesa 25: use "
@@ -122,6 +139,8 @@ void onp_cl_quirks_find(const struct onp_cl_identity *identity, struct onp_cl_qu
         out->refused |= (rows[i].effects & REFUSE) != 0;
         out->serial_build |= (rows[i].effects & SERIAL_BUILD) != 0;
         out->no_prefetch |= (rows[i].effects & NO_PREFETCH) != 0;
+        out->own_cache |= (rows[i].effects & OWN_CACHE) != 0;
+        out->alloc_early |= (rows[i].effects & ALLOC_EARLY) != 0;
         out->no_line |= (rows[i].effects & NO_LINE) != 0;
         const size_t used = strlen(out->note);
         if (rows[i].note)

@@ -21,6 +21,8 @@ struct onp_cl_quirks {
     bool refused;      // needs force
     bool serial_build; // one clBuildProgram at a time
     bool no_prefetch;  // do not probe for __builtin_prefetch
+    bool own_cache;    // the driver keeps machine code on disk: do not store binaries
+    bool alloc_early;  // ask for host memory, or a failed allocation ends the process later
     bool no_line;      // no #line before a source
     char note[256];    // sentences of the rows in force, "" if none
 };

@@ -45,9 +45,11 @@ ONP_API enum onp_status onp_device_list(struct onp_context *context, struct onp_
 ONP_API void onp_device_list_free(struct onp_device_info *list);
 
 // Opens a device. `selector` is one of
-//   NULL, "" or "auto"   best device: GPU, then accelerator, then CPU; the reference is never
-//   picked "3"                  index in onp_device_list "gpu" "cpu" "accelerator"   first usable
-//   device of a type "vendor:TEXT"        case-insensitive substring of the vendor or platform
+//   NULL, "" or "auto"   best device: GPU (own memory before shared), then accelerator, then CPU;
+//                        the reference is never picked
+//   "3"                  index in onp_device_list; digits that are no index are part of a name
+//   "gpu" "cpu" "accelerator"   first usable device of a type
+//   "vendor:TEXT"        case-insensitive substring of the vendor or platform
 //   "uuid:HEX"           device UUID
 //   "ref"                the reference back end (plain C, slow, the referee)
 //   other text           case-insensitive substring of the device name
