@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Good model files: every format, every dtype, writing, and that opening stays cheap.
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -254,6 +255,55 @@ static void widening_is_exact(void **state) {
     }
 }
 
+// One of every opcode that protocols 4 and 5 write beside the common ones.
+static void newer_protocols_are_read(void **state) {
+    (void)state;
+    static const char cfg[] =
+        "\x8c\x03set\x8f(K\x01K\x02\x90" // EMPTY_SET, ADDITEMS
+        "\x8c\x06"
+        "frozen(K\x03\x91"                      // FROZENSET
+        "\x8d\4\0\0\0\0\0\0\0long\x94K\xff\x85" // BINUNICODE8, MEMOIZE, TUPLE1
+        "U\3oldT\3\0\0\0new"                    // SHORT_BINSTRING, BINSTRING
+        "\x8c\5bytesC\2ab"                      // SHORT_BINBYTES
+        "\x8c\5array\x96\2\0\0\0\0\0\0\0ab"     // BYTEARRAY8
+        "\x8c\2ex\x8c\1m\x8c\1C\x93)}\x92N}\x8c\1ah\0s\x86"
+        "b" // slots: state (None, dict)
+        "\x8c\5slots\x8c\1m\x8c\1C\x93)\x81}\x8c\1aK\7sN\x86"
+        "b"
+        "\x8c\3neg\x8a\1\xfe\x8c\4zero\x8a\0\x8c\3intJ\xfd\xff\xff\xff"
+        "\x8c\3nanG\x7f\xf8\0\0\0\0\0\0\x8c\4half"
+        "G\x3f\xe0\0\0\0\0\0\0"
+        "\x8c\3badX\1\0\0\0\xff"
+        "C\1kK\1" // no UTF-8; a key that is no text
+        "\x8c\4dropN2000(NN1";
+    struct onp_buf buf = {0};
+    struct onp_model_file *file = NULL;
+    make_file(&buf, PLAIN, two_tensors, 1);
+    buf.size--;
+    PUT(&buf, "\x95\0\0\0\0\0\0\0\0X\3\0\0\0cfg}(");
+    onp_buf_append(&buf, cfg, sizeof cfg - 1);
+    PUT(&buf, "us.");
+    if (onp_model_file_open_memory("small", buf.data, buf.size, &quiet, &file) != ONP_OK)
+        fail_msg("%s", onp_last_error());
+    char *json = onp_config_json(onp_model_file_config(file));
+    assert_string_equal(json,
+                        "{\"array\":null,\"bad\":null,\"bytes\":null,\"ex\":null,\"frozen\":[3]"
+                        ",\"half\":0.5,\"int\":-3,\"long\":[255],\"nan\":null,\"neg\":-2,"
+                        "\"old\":\"new\",\"set\":[1,2],\"slots\":{\"a\":7},\"zero\":0}");
+    free(json);
+    onp_model_file_close(file);
+    onp_buf_free(&buf);
+}
+
+static void doubles_are_rounded(void **state) {
+    (void)state;
+    static const double values[3] = {0.1, -1e300, 3.0};
+    const struct onp_file_tensor t = {"x", ONP_F64, 1, {3}, {1}, values, 3};
+    float out[3];
+    onp_file_tensor_read(&t, 0, 3, out);
+    assert_true(out[0] == 0.1f && out[1] == -INFINITY && out[2] == 3.0f);
+}
+
 // --- Writing ---------------------------------------------------------------------------------
 
 static const struct onp_metadata metadata[] = {
@@ -407,7 +457,9 @@ int main(void) {
         cmocka_unit_test(every_dtype_is_known),
         cmocka_unit_test(odd_but_valid_shapes_open),
         cmocka_unit_test(objects_in_a_configuration_become_data),
+        cmocka_unit_test(newer_protocols_are_read),
         cmocka_unit_test(widening_is_exact),
+        cmocka_unit_test(doubles_are_rounded),
         cmocka_unit_test(writing_keeps_every_bit),
         cmocka_unit_test(converting_equals_the_reference),
         cmocka_unit_test(writing_refuses_nonsense),
