@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "io/config_internal.h"
+#include "io/json.h"
 
 // A genuine cfg has about 600 values of 12 KB in 6 levels. Shared parts of a hostile one could
 // unfold without end, so the whole walk is limited, not only its depth.
@@ -98,11 +99,13 @@ static enum onp_status convert_map(struct walk *w, const uint32_t *items, uint32
 // omegaconf keeps a node's data in `_content` (containers) or `_val` (values) of its state; an
 // enumeration member is a call with its value as the only argument.
 static enum onp_status convert_object(struct walk *w, uint32_t index, int depth, json_t **out) {
+    uint32_t count = 0;
+    const uint32_t *items = onp_pickle_map(w->pickle, index, &count);
+    w->nodes += count; // the searches below cost as much
+    ONP_TRY(spend(w, 0, depth));
     uint32_t inner = onp_pickle_find(w->pickle, index, "_content");
     if (inner == ONP_PICKLE_NIL) inner = onp_pickle_find(w->pickle, index, "_val");
     if (inner != ONP_PICKLE_NIL) return convert(w, inner, depth + 1, out);
-    uint32_t count = 0;
-    const uint32_t *items = onp_pickle_map(w->pickle, index, &count);
     if (items) return convert_map(w, items, count, depth, out);
     const uint32_t args = onp_pickle_get(w->pickle, index)->list.args;
     if (onp_pickle_item(w->pickle, args, 1) != ONP_PICKLE_NIL) return keep(w, json_null(), out);
@@ -163,8 +166,10 @@ enum onp_status onp_config_from_pickle(const struct onp_source *source,
 
 enum onp_status onp_config_from_json(const struct onp_source *source, const char *text, size_t size,
                                      struct onp_config **out) {
-    json_error_t error;
-    json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
+    json_error_t error = {.text = "too many values"};
+    json_t *root = NULL;
+    if (!onp_json_too_many(text, size))
+        root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
     if (root) return wrap(source, root, out);
     return onp_fail(source->log, ONP_ERR_FORMAT, "%s: its configuration is not valid JSON: %s",
                     source->path, error.text);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "io/json.h"
 #include "io/model_table.h"
 #include "io/safetensors.h"
 
@@ -170,9 +171,11 @@ enum onp_status onp_read_safetensors(struct onp_model_file *file) {
         return onp_fail(file->source.log, ONP_ERR_FORMAT,
                         "%s is cut off or no safetensors file: its header would have %llu bytes",
                         file->path, (unsigned long long)length);
-    json_error_t error;
-    json_t *root = json_loadb((const char *)map->data + 8, (size_t)length,
-                              JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    const char *text = (const char *)map->data + 8;
+    json_error_t error = {.text = "too many values"};
+    json_t *root = NULL;
+    if (!onp_json_too_many(text, (size_t)length))
+        root = json_loadb(text, (size_t)length, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
     if (!root)
         return onp_fail(file->source.log, ONP_ERR_FORMAT,
                         "%s: its safetensors header is not valid JSON: %s", file->path, error.text);

@@ -405,6 +405,15 @@ static void configurations_cannot_explode(void **state) {
     onp_buf_free(&list);
     onp_buf_free(&cfg);
 
+    PUT(&cfg, "](cm\nC\n)\x81}(X\4\0\0\0_valK\1"); // an object that is slow to search, often
+    for (int i = 0; i < 100000; i++) PUT(&cfg, "K\1K\1");
+    PUT(&cfg, "ubq\0");
+    for (int i = 0; i < 100000; i++) PUT(&cfg, "h\0");
+    PUT(&cfg, "e");
+    with_cfg(&buf, &cfg);
+    refuse(&buf, ONP_ERR_FORMAT, "configuration is larger or deeper");
+    onp_buf_free(&cfg);
+
     PUT(&cfg, "]q\0h\0a"); // a list that holds itself
     with_cfg(&buf, &cfg);
     refuse(&buf, ONP_ERR_FORMAT, "configuration is larger or deeper");
@@ -531,6 +540,10 @@ static void lying_safetensors_are_refused(void **state) {
         for (int i = 0; deep && i < 100000 - 4; i++) PUT(&buf, "[");
         refuse(&buf, ONP_ERR_FORMAT, deep ? "JSON" : "header would have 1000 bytes");
     }
+    put_uint(&buf, 7 + (4 << 20), 8); // 4 MB that would take 100 MB when parsed
+    PUT(&buf, "{\"a\":[0");
+    for (int i = 0; i < 2 << 20; i++) PUT(&buf, ",0");
+    refuse(&buf, ONP_ERR_FORMAT, "too many values");
     put_uint(&buf, UINT64_MAX, 8);
     PUT(&buf, "{}");
     refuse(&buf, ONP_ERR_FORMAT, "header would have");
