@@ -57,10 +57,10 @@ static void remove_fixture(struct fixture *f) {
     pthread_mutex_destroy(&f->context.log.mutex);
 }
 
-// ONEPEACE_DEVICE names another device than the automatic one, as in the command-line tool.
+// ONP_TEST_DEVICE selects another device than the automatic one.
 static void open_device(struct fixture *f) {
     const enum onp_status status =
-        onp_registry_open(&f->context, getenv("ONEPEACE_DEVICE"), false, &f->device);
+        onp_registry_open(&f->context, getenv("ONP_TEST_DEVICE"), false, &f->device);
     if (status != ONP_OK) fail_msg("no device: %s", onp_last_error());
     assert_string_equal(f->device->backend->name, "opencl");
 }
