@@ -148,9 +148,9 @@ static void tell_all(const struct onp_device_info *list, size_t count, struct on
     char *text = choice->problem;
     append(text, sizeof choice->problem, "; there is:");
     for (size_t i = 0; i < count; i++)
-        append(text, sizeof choice->problem, "%s %zu (%s, %s%s%s%s)", i ? "," : "", i, list[i].name,
+        append(text, sizeof choice->problem, "%s %zu (%s, %s%s%s)", i ? "," : "", i, list[i].name,
                is_ref(&list[i]) ? "the reference" : type_names[list[i].type],
-               list[i].refused ? ", refused: " : "", list[i].refused ? list[i].note : "", "");
+               list[i].refused ? ", refused: " : "", list[i].refused ? list[i].note : "");
 }
 
 bool onp_registry_choose(const struct onp_device_info *list, size_t count, const char *selector,
@@ -163,8 +163,13 @@ bool onp_registry_choose(const struct onp_device_info *list, size_t count, const
             (best == count || rank(&s, &list[i]) < rank(&s, &list[best])))
             best = i;
     if (best == count) {
-        append(choice->problem, sizeof choice->problem, "no device matches \"%.200s\"",
-               s.kind == AUTO ? "auto" : selector);
+        if (s.kind == AUTO)
+            append(choice->problem, sizeof choice->problem,
+                   "no OpenCL device was found: install the driver of your GPU, or PoCL "
+                   "(pocl-opencl-icd) for the CPU, or ask for \"ref\"");
+        else
+            append(choice->problem, sizeof choice->problem, "no device matches \"%.200s\"",
+                   selector);
         tell_all(list, count, choice);
         return false;
     }
