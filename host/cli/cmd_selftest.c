@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/commands.h"
+#include "cli/session.h"
+#include "cli/text.h"
+
+// Cases of one variant come one after the other and make one line.
+struct group {
+    char op[32], variant[48];
+    size_t passed, failed, declined;
+    double worst, tolerance; // of the case nearest to its tolerance
+};
+
+struct selftest {
+    struct onp_cli_settings settings;
+    const char *op;
+    bool quick;
+    uint64_t seed;
+    struct onp_cli_session session;
+    struct group group;
+    char failed[1024]; // names of failing variants, comma-separated
+};
+
+static void remember_failed(struct selftest *t, const char *variant) {
+    size_t used = strlen(t->failed);
+    snprintf(t->failed + used, sizeof t->failed - used, "%s%s", used ? "," : "", variant);
+}
+
+static void end_group(struct selftest *t) {
+    const struct group *g = &t->group;
+    size_t ran = g->passed + g->failed;
+    if (ran + g->declined == 0) return;
+    const char *verdict = g->failed ? "FAILED" : g->passed ? "passed" : "declined";
+    printf("%-8s  %-18s %-26s", verdict, g->op, g->variant);
+    if (ran)
+        printf(" %4zu of %4zu cases, worst error %.2e (limit %.2e)", g->passed, ran, g->worst,
+               g->tolerance);
+    putchar('\n');
+    fflush(stdout);
+    if (g->failed) remember_failed(t, g->variant);
+    memset(&t->group, 0, sizeof t->group);
+}
+
+static void begin_group(struct selftest *t, const struct onp_selftest_result *r) {
+    if (strcmp(t->group.op, r->op) == 0 && strcmp(t->group.variant, r->variant) == 0) return;
+    end_group(t);
+    snprintf(t->group.op, sizeof t->group.op, "%s", r->op);
+    snprintf(t->group.variant, sizeof t->group.variant, "%s", r->variant);
+}
+
+static bool is_worse(const struct group *g, const struct onp_selftest_result *r) {
+    if (g->tolerance <= 0.0) return true;
+    return r->error * g->tolerance >= g->worst * r->tolerance;
+}
+
+static void print_failure(const struct onp_selftest_result *r) {
+    printf("  %s/%s, case %s: ", r->op, r->variant, r->label);
+    if (r->status == ONP_ERR_MISMATCH)
+        printf("error %.3e, limit %.3e", r->error, r->tolerance);
+    else
+        fputs(onp_status_name(r->status), stdout);
+    printf(", seed %" PRIu64, r->seed);
+    if (r->message[0]) {
+        fputs(": ", stdout);
+        onp_cli_text_plain(stdout, r->message, strlen(r->message));
+    }
+    putchar('\n');
+}
+
+static void on_result(void *user, const struct onp_selftest_result *r) {
+    struct selftest *t = user;
+    begin_group(t, r);
+    struct group *g = &t->group;
+    if (r->status == ONP_ERR_UNSUPPORTED) {
+        g->declined++;
+        return;
+    }
+    if (r->status == ONP_OK) {
+        g->passed++;
+    } else {
+        g->failed++;
+        print_failure(r);
+    }
+    if (r->status != ONP_OK && r->status != ONP_ERR_MISMATCH) return;
+    if (is_worse(g, r)) {
+        g->worst = r->error;
+        g->tolerance = r->tolerance;
+    }
+}
+
+static int summarize(const struct selftest *t, const struct onp_selftest_summary *summary) {
+    printf("%zu passed, %zu failed, %zu declined (seed %" PRIu64 ")\n", summary->passed,
+           summary->failed, summary->declined, t->seed);
+    if (summary->failed == 0 && summary->passed > 0) return ONP_CLI_OK;
+    if (summary->failed == 0 && t->op)
+        return onp_cli_fail("no case ran: no operation or variant has '%s' in its name", t->op);
+    if (summary->failed == 0) return onp_cli_fail("no case ran");
+    printf("Failing variants are not used with --disable-variant %s\n", t->failed);
+    return ONP_CLI_FAILED;
+}
+
+static int run(struct selftest *t) {
+    struct onp_selftest_summary summary = {0};
+    int code = onp_cli_session_begin(&t->session, &t->settings);
+    if (code == ONP_CLI_OK) code = onp_cli_session_device(&t->session);
+    if (code != ONP_CLI_OK) return code;
+    enum onp_status status =
+        onp_selftest(t->session.device, t->op, t->quick, t->seed, on_result, t, &summary);
+    end_group(t);
+    if (status != ONP_OK && status != ONP_ERR_MISMATCH) return onp_cli_status(status);
+    return summarize(t, &summary);
+}
+
+int onp_cli_cmd_selftest(int argc, char **argv) {
+    struct selftest t = {.seed = 1};
+    const struct onp_cli_option options[] = {
+        ONP_CLI_OPT_FLAG("quick", 0, &t.quick, "leave out the slow cases"),
+        ONP_CLI_OPT("op", 0, ONP_CLI_STRING, "TEXT", &t.op,
+                    "only operations or variants with TEXT in their name"),
+        ONP_CLI_OPT_NUMBER("seed", "N", &t.seed, 0, UINT64_MAX,
+                           "seed of the random inputs (default: 1)"),
+        ONP_CLI_DEVICE_OPTIONS(&t.settings),
+        ONP_CLI_LOG_OPTIONS(&t.settings),
+    };
+    const struct onp_cli_usage usage = {
+        .command = "selftest",
+        .synopsis = "[--device DEVICE] [--quick] [--op TEXT] [--seed N]",
+        .about = "Runs every kernel variant on a device against the C reference and prints a line\n"
+                 "for each. A variant that fails is named; --disable-variant switches it off here\n"
+                 "and in embed and similarity.",
+        .options = options,
+        .option_count = sizeof options / sizeof options[0]};
+    size_t positional;
+    int code;
+    if (onp_cli_parse(&usage, argc, argv, &positional, &code)) code = run(&t);
+    onp_cli_session_end(&t.session);
+    free(t.settings.disabled.list);
+    return code;
+}

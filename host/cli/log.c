@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/log.h"
+#include "cli/progress.h"
+#include "cli/text.h"
+
+static struct {
+    enum onp_log_level level;
+    bool said_error; // since the last onp_cli_status
+    bool capture;
+    char captured[2048];
+} state = {.level = ONP_LOG_INFO};
+
+void onp_cli_log_level(enum onp_log_level level) { state.level = level; }
+enum onp_log_level onp_cli_log_get_level(void) { return state.level; }
+
+static void print_line(enum onp_log_level level, const char *message) {
+    static const char *const prefix[] = {"error: ", "warning: ", "", ""};
+    onp_cli_progress_hide();
+    fprintf(stderr, "onepeace: %s", prefix[level]);
+    onp_cli_text_plain(stderr, message, strlen(message));
+    fputc('\n', stderr);
+}
+
+static void ONP_CLI_PRINTF(2, 0) say(enum onp_log_level level, const char *fmt, va_list args) {
+    if (level > state.level) return;
+    char *message = NULL;
+    if (vasprintf(&message, fmt, args) < 0) return;
+    print_line(level, message);
+    free(message);
+}
+
+void onp_cli_say(enum onp_log_level level, const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
+    say(level, fmt, args);
+    va_end(args);
+}
+
+int onp_cli_fail(const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
+    say(ONP_LOG_ERROR, fmt, args);
+    va_end(args);
+    return ONP_CLI_FAILED;
+}
+
+int onp_cli_wrong(const char *command, const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
+    say(ONP_LOG_ERROR, fmt, args);
+    va_end(args);
+    fprintf(stderr, "Try 'onepeace %s%s--help'.\n", command, *command ? " " : "");
+    return ONP_CLI_USAGE;
+}
+
+void onp_cli_library_log(void *user, enum onp_log_level level, const char *message) {
+    (void)user;
+    if (level != ONP_LOG_ERROR) {
+        onp_cli_say(level, "%s", message);
+        return;
+    }
+    if (!state.capture) {
+        state.said_error = true;
+        print_line(level, message);
+    } else if (!state.captured[0]) {
+        snprintf(state.captured, sizeof state.captured, "%s", message);
+    }
+}
+
+int onp_cli_status(enum onp_status status) {
+    bool said = state.said_error;
+    state.said_error = false;
+    if (status == ONP_OK) return ONP_CLI_OK;
+    if (said) return ONP_CLI_FAILED;
+    const char *last = onp_last_error();
+    return onp_cli_fail("%s", last[0] ? last : onp_status_name(status));
+}
+
+void onp_cli_capture(void) {
+    state.capture = true;
+    state.captured[0] = '\0';
+}
+
+const char *onp_cli_release(enum onp_status status) {
+    state.capture = false;
+    if (state.captured[0]) return state.captured;
+    const char *last = onp_last_error();
+    return last[0] ? last : onp_status_name(status);
+}

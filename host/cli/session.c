@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/session.h"
+
+static const char *from_environment(const char *variable, const char *what) {
+    const char *value = getenv(variable);
+    if (!value || !*value) return NULL;
+    onp_cli_say(ONP_LOG_INFO, "%s %s (from %s)", what, value, variable);
+    return value;
+}
+
+const char *onp_cli_optional_model(const struct onp_cli_settings *settings) {
+    return settings->model ? settings->model : from_environment("ONEPEACE_MODEL", "model");
+}
+
+const char *onp_cli_model_path(const char *command, const struct onp_cli_settings *settings) {
+    const char *path = onp_cli_optional_model(settings);
+    if (!path) onp_cli_wrong(command, "no model: give --model FILE or set ONEPEACE_MODEL");
+    return path;
+}
+
+const char *onp_cli_device_selector(const struct onp_cli_settings *settings) {
+    return settings->device ? settings->device : from_environment("ONEPEACE_DEVICE", "device");
+}
+
+int onp_cli_session_begin(struct onp_cli_session *session,
+                          const struct onp_cli_settings *settings) {
+    memset(session, 0, sizeof *session);
+    session->settings = settings;
+    // --explain asks for lines of level INFO, so it wins over --quiet.
+    enum onp_log_level level = settings->verbose                       ? ONP_LOG_DEBUG
+                               : settings->quiet && !settings->explain ? ONP_LOG_ERROR
+                                                                       : ONP_LOG_INFO;
+    onp_cli_log_level(level);
+    const struct onp_context_params params = {.log = onp_cli_library_log,
+                                              .log_level = level,
+                                              .cache_dir = settings->cache_dir,
+                                              .disable_cache = settings->no_cache};
+    return onp_cli_status(onp_context_create(&params, &session->context));
+}
+
+int onp_cli_session_model(struct onp_cli_session *session, const char *path) {
+    const struct onp_model_params params = {.tokenizer_dir = session->settings->tokenizer};
+    int code = onp_cli_status(onp_model_open(session->context, path, &params, &session->model));
+    if (code != ONP_CLI_OK) return code;
+    return onp_cli_status(onp_model_get_info(session->model, &session->info));
+}
+
+// A selector or a variant that does not exist is wrong use.
+static int argument_status(enum onp_status status) {
+    int code = onp_cli_status(status);
+    return status == ONP_ERR_ARGUMENT ? ONP_CLI_USAGE : code;
+}
+
+int onp_cli_session_device(struct onp_cli_session *session) {
+    const struct onp_cli_settings *s = session->settings;
+    const char *selector = onp_cli_device_selector(s);
+    int code =
+        argument_status(onp_device_open(session->context, selector, s->force, &session->device));
+    for (size_t i = 0; i < s->disabled.count && code == ONP_CLI_OK; i++)
+        code = argument_status(
+            onp_device_disable_variants(session->device, s->disabled.list[i].value));
+    return code;
+}
+
+void onp_cli_session_end(struct onp_cli_session *session) {
+    onp_encoder_destroy(session->encoder);
+    onp_device_close(session->device);
+    onp_model_close(session->model);
+    onp_context_destroy(session->context);
+    memset(session, 0, sizeof *session);
+}
