@@ -28,8 +28,13 @@ static void print_line(enum onp_log_level level, const char *message) {
 
 static void ONP_CLI_PRINTF(2, 0) say(enum onp_log_level level, const char *fmt, va_list args) {
     if (level > state.level) return;
-    char *message = NULL;
-    if (vasprintf(&message, fmt, args) < 0) return;
+    va_list again;
+    va_copy(again, args);
+    int length = vsnprintf(NULL, 0, fmt, again);
+    va_end(again);
+    char *message = length < 0 ? NULL : malloc((size_t)length + 1);
+    if (!message) return;
+    vsnprintf(message, (size_t)length + 1, fmt, args);
     print_line(level, message);
     free(message);
 }

@@ -83,10 +83,14 @@ static char *final_path(const char *path) {
 }
 
 static char *temporary_path(const char *path) {
+    static const char name[] = ".onepeace-XXXXXX";
     const char *slash = strrchr(path, '/');
-    int folder = slash ? (int)(slash - path) + 1 : 0;
-    char *out = NULL;
-    return asprintf(&out, "%.*s.onepeace-XXXXXX", folder, path) < 0 ? NULL : out;
+    size_t folder = slash ? (size_t)(slash - path) + 1 : 0;
+    char *out = malloc(folder + sizeof name);
+    if (!out) return NULL;
+    memcpy(out, path, folder);
+    memcpy(out + folder, name, sizeof name);
+    return out;
 }
 
 static int check_target(const char *path) {

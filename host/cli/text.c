@@ -83,6 +83,12 @@ static size_t next_character(const char *s, size_t bytes, bool *shown_as_is) {
     return length ? length : 1;
 }
 
+static char *put_character(char *end, const char *s, size_t length) {
+    if (length == 0) *end++ = '?';
+    memcpy(end, s, length);
+    return end + length;
+}
+
 size_t onp_cli_label(char *out, const char *s, size_t bytes, size_t columns, int keep_end) {
     size_t total = 0, skip = 0, position = 0;
     bool as_is;
@@ -94,8 +100,7 @@ size_t onp_cli_label(char *out, const char *s, size_t bytes, size_t columns, int
     if (skip) end = stpcpy(end, "...");
     for (size_t i = 0; i < bytes && position < skip + shown; position++) {
         size_t length = next_character(s + i, bytes - i, &as_is);
-        if (position >= skip && as_is) end = mempcpy(end, s + i, length);
-        if (position >= skip && !as_is) *end++ = '?';
+        if (position >= skip) end = put_character(end, s + i, as_is ? length : 0);
         i += length;
     }
     if (cut && !skip) end = stpcpy(end, "...");
