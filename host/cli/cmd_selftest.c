@@ -8,9 +8,11 @@
 #include "cli/session.h"
 #include "cli/text.h"
 
-// Cases of one variant come one after the other and make one line.
+enum { MAX_VARIANTS = 32 };
+
+// All cases of one variant make one line.
 struct group {
-    char op[32], variant[48];
+    char variant[48];
     size_t passed, failed, declined;
     double worst, tolerance; // of the case nearest to its tolerance
 };
@@ -21,7 +23,9 @@ struct selftest {
     bool quick;
     uint64_t seed;
     struct onp_cli_session session;
-    struct group group;
+    char running[32]; // the operation whose cases arrive now
+    struct group groups[MAX_VARIANTS];
+    size_t group_count;
     char failed[1024]; // names of failing variants, comma-separated
 };
 
@@ -30,26 +34,36 @@ static void remember_failed(struct selftest *t, const char *variant) {
     snprintf(t->failed + used, sizeof t->failed - used, "%s%s", used ? "," : "", variant);
 }
 
-static void end_group(struct selftest *t) {
-    const struct group *g = &t->group;
+static void print_group(struct selftest *t, const struct group *g) {
     size_t ran = g->passed + g->failed;
-    if (ran + g->declined == 0) return;
     const char *verdict = g->failed ? "FAILED" : g->passed ? "passed" : "declined";
-    printf("%-8s  %-18s %-26s", verdict, g->op, g->variant);
+    printf("%-8s  %-16s %-26s", verdict, t->running, g->variant);
     if (ran)
         printf(" %4zu of %4zu cases, worst error %.2e (limit %.2e)", g->passed, ran, g->worst,
                g->tolerance);
+    else
+        printf(" does not serve this device");
     putchar('\n');
-    fflush(stdout);
     if (g->failed) remember_failed(t, g->variant);
-    memset(&t->group, 0, sizeof t->group);
 }
 
-static void begin_group(struct selftest *t, const struct onp_selftest_result *r) {
-    if (strcmp(t->group.op, r->op) == 0 && strcmp(t->group.variant, r->variant) == 0) return;
-    end_group(t);
-    snprintf(t->group.op, sizeof t->group.op, "%s", r->op);
-    snprintf(t->group.variant, sizeof t->group.variant, "%s", r->variant);
+// The cases of an operation arrive together, those of its variants mixed.
+static void end_operation(struct selftest *t) {
+    for (size_t i = 0; i < t->group_count; i++) print_group(t, &t->groups[i]);
+    fflush(stdout);
+    t->group_count = 0;
+}
+
+static struct group *group_of(struct selftest *t, const struct onp_selftest_result *r) {
+    if (strcmp(t->running, r->op) != 0) end_operation(t);
+    snprintf(t->running, sizeof t->running, "%s", r->op);
+    for (size_t i = 0; i < t->group_count; i++)
+        if (strcmp(t->groups[i].variant, r->variant) == 0) return &t->groups[i];
+    if (t->group_count == MAX_VARIANTS) end_operation(t);
+    struct group *g = &t->groups[t->group_count++];
+    memset(g, 0, sizeof *g);
+    snprintf(g->variant, sizeof g->variant, "%s", r->variant);
+    return g;
 }
 
 static bool is_worse(const struct group *g, const struct onp_selftest_result *r) {
@@ -73,8 +87,7 @@ static void print_failure(const struct onp_selftest_result *r) {
 
 static void on_result(void *user, const struct onp_selftest_result *r) {
     struct selftest *t = user;
-    begin_group(t, r);
-    struct group *g = &t->group;
+    struct group *g = group_of(t, r);
     if (r->status == ONP_ERR_UNSUPPORTED) {
         g->declined++;
         return;
@@ -110,7 +123,7 @@ static int run(struct selftest *t) {
     if (code != ONP_CLI_OK) return code;
     enum onp_status status =
         onp_selftest(t->session.device, t->op, t->quick, t->seed, on_result, t, &summary);
-    end_group(t);
+    end_operation(t);
     if (status != ONP_OK && status != ONP_ERR_MISMATCH) return onp_cli_status(status);
     return summarize(t, &summary);
 }
