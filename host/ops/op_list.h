@@ -5,11 +5,11 @@
 
 #include "ops/op.h"
 
+extern const struct onp_op onp_op_attention;
 extern const struct onp_op onp_op_gather;
 extern const struct onp_op onp_op_grouped_conv;
 extern const struct onp_op onp_op_l2norm;
 extern const struct onp_op onp_op_layernorm;
-extern const struct onp_op onp_op_attention;
 extern const struct onp_op onp_op_matmul;
 extern const struct onp_op onp_op_patchify;
 
