@@ -65,6 +65,9 @@ struct onp_family {
                                   int64_t length, const struct onp_log *log);
     // Length of the longest item of a modality (ids or samples; 0 for pictures).
     int64_t (*longest_item)(const struct onp_hparams *hparams, enum onp_modality modality);
+    // Rows that an item of this length takes in a batch.
+    int64_t (*item_rows)(const struct onp_hparams *hparams, enum onp_modality modality,
+                         int64_t length);
     // Records the forward pass; returns the embeddings (count, D), kept. Errors stay in the graph.
     struct onp_tensor *(*build)(const struct onp_hparams *hparams,
                                 const struct onp_weights *weights, struct onp_graph *graph,

@@ -65,18 +65,19 @@ static enum onp_status load_weights(struct onp_encoder *encoder) {
     return ONP_OK;
 }
 
-#define TARGET_ROWS 4096 // rows of a batch that keep any device busy
+#define TARGET_ROWS    4096 // rows of a batch that keep any device busy
+#define UPSTREAM_BATCH 64   // clips padded together at most: their embeddings depend on it
 
 // Items per run: enough rows to keep the device busy, within a quarter of its memory.
 static enum onp_status choose_batch(struct onp_encoder *encoder, enum onp_modality modality) {
     const struct onp_model *model = encoder->model;
+    const struct onp_family *family = model->family;
     const struct onp_caps *caps = &encoder->device->caps;
     const uint64_t quarter = caps->global_bytes / 4;
     const uint64_t limit = caps->max_alloc_bytes < quarter ? caps->max_alloc_bytes : quarter;
-    const int32_t rows = modality == ONP_TEXT    ? 72
-                         : modality == ONP_IMAGE ? (int32_t)model->info.patches + 1
-                                                 : 750;
-    int32_t count = TARGET_ROWS / rows;
+    const int64_t longest = family->longest_item(model->hparams, modality);
+    int32_t count = (int32_t)(TARGET_ROWS / family->item_rows(model->hparams, modality, longest));
+    if (modality == ONP_AUDIO && encoder->params.upstream_padding) count = UPSTREAM_BATCH;
     if (encoder->params.max_batch > 0) count = (int32_t)encoder->params.max_batch;
     if (count < 1) count = 1;
     uint64_t bytes = 0;

@@ -170,6 +170,18 @@ static int64_t longest_item(const struct onp_hparams *hp, enum onp_modality moda
     return 0;
 }
 
+static int64_t item_rows(const struct onp_hparams *hp, enum onp_modality modality, int64_t length) {
+    switch (modality) {
+    case ONP_TEXT:
+        return length + 1;
+    case ONP_IMAGE:
+        return (int64_t)hp->patches_per_side * hp->patches_per_side + 1;
+    case ONP_AUDIO:
+        return onp_wave_frames(hp, length) + 1;
+    }
+    return 0;
+}
+
 static enum onp_status check_item(const struct onp_hparams *hp, enum onp_modality modality,
                                   int64_t length, const struct onp_log *log) {
     if (modality == ONP_TEXT && (length < 1 || length + 1 > hp->text_positions))
@@ -201,6 +213,7 @@ const struct onp_family onp_family_one_peace = {
     .weights_list = weights_list,
     .check_item = check_item,
     .longest_item = longest_item,
+    .item_rows = item_rows,
     .build = onp_one_peace_build,
     .image_to_pixels = onp_image_to_pixels,
     .audio_to_waveform = onp_audio_to_waveform,

@@ -57,7 +57,8 @@ struct onp_encoder_params {
     unsigned modalities;   // branches to load; 0: all that the file can embed with
     enum onp_dtype dtype;  // storage of the matrices on the device: ONP_F32 or ONP_F16
     uint32_t max_batch;    // items per run at most; 0: chosen from the device's memory
-    bool upstream_padding; // audio: pad each batch to its longest clip, as upstream does
+    bool upstream_padding; // audio: pad each run of at most max_batch clips (64, memory permitting)
+                           // to its longest, as upstream does
     bool profile;          // collect per-kernel times (onp_encoder_profile)
     bool explain;          // log, for every op, the variant taken and why others were refused
 };
