@@ -22,11 +22,11 @@ ONP_API enum onp_status onp_input_text(const struct onp_model *model, const char
 // Token ids of the dictionary, </s> included, without <s>; 1 .. max_text_tokens - 1 of them.
 ONP_API enum onp_status onp_input_tokens(const struct onp_model *model, const int32_t *ids,
                                          size_t count, struct onp_input **out);
-// Decodes, resizes and normalises a picture (JPEG, PNG, BMP ...). A file named .npy is read as the
+// Decodes, resizes and normalises a picture (JPEG, PNG, BMP). A file named .npy is read as the
 // normalised pixels themselves: float32 [3, side, side].
 ONP_API enum onp_status onp_input_image_file(const struct onp_model *model, const char *path,
                                              struct onp_input **out);
-// Decodes, mixes down, resamples, normalises and cuts a sound (WAV, FLAC, OGG ...). A file named
+// Decodes, mixes down, resamples, normalises and cuts a sound (WAV, FLAC, Ogg, AIFF). A file named
 // .npy is read as the normalised 16 kHz waveform itself: float32 [samples].
 ONP_API enum onp_status onp_input_audio_file(const struct onp_model *model, const char *path,
                                              struct onp_input **out);
