@@ -68,6 +68,7 @@ enum onp_status onp_measure_arena(const struct onp_model *model, struct onp_weig
 static struct onp_device imagined_device(struct onp_context *context) {
     struct onp_device device = {
         .backend = &onp_backend_ref,
+        .info = {.name = "a typical device"},
         .context = context,
         .caps = {.type = ONP_DEVICE_CPU,
                  .vector_width = 8,
