@@ -202,7 +202,7 @@ static enum onp_status build_programs(struct onp_cl_device *device, size_t first
     if (status == ONP_OK) {
         device->cache_hits += cached;
         device->compiled += count - cached;
-        onp_log(log, ONP_LOG_INFO, "kernels: %zu programs in %.1f s (%zu compiled, %zu cached)",
+        onp_log(log, ONP_LOG_DEBUG, "kernels: %zu programs in %.1f s (%zu compiled, %zu cached)",
                 count, now() - start, count - cached, cached);
     }
     return status;
