@@ -95,7 +95,10 @@ static char *temporary_path(const char *path) {
 
 static int check_target(const char *path) {
     struct stat st;
-    if (stat(path, &st) != 0) return ONP_CLI_OK;
+    if (stat(path, &st) != 0) {
+        if (errno == ENOENT) return ONP_CLI_OK;
+        return onp_cli_fail("cannot write %s: %s", path, strerror(errno));
+    }
     if (S_ISDIR(st.st_mode)) return onp_cli_fail("%s is a folder; name a file in it", path);
     if (!S_ISREG(st.st_mode))
         return onp_cli_fail("%s is not a regular file and is not replaced", path);
