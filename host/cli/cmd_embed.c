@@ -75,7 +75,9 @@ static int write_result(struct embed *e, int code, size_t rows) {
     if (e->combine && combine_rows(e) != ONP_CLI_OK) return ONP_CLI_FAILED;
     int written = onp_cli_output_commit(e->output);
     e->output = NULL;
-    return written != ONP_CLI_OK ? written : code;
+    if (written != ONP_CLI_OK) return written;
+    onp_cli_say(ONP_LOG_INFO, "wrote %s: %zu x %zu", e->out, e->combine ? 1 : rows, e->dim);
+    return code;
 }
 
 static int run(struct embed *e) {
