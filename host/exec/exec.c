@@ -63,6 +63,20 @@ static enum onp_status reserve_nodes(struct onp_exec *exec, size_t count) {
     return ONP_OK;
 }
 
+// True if an earlier node is of the same op and shape: its choice has been told already.
+static bool told_before(struct onp_graph *graph, size_t index) {
+    const struct onp_node *node = onp_graph_node(graph, index);
+    char shape[64] = "", earlier[64];
+    node->op->describe(node, shape, sizeof shape);
+    for (size_t i = 0; i < index; i++) {
+        const struct onp_node *other = onp_graph_node(graph, i);
+        if (other->op != node->op) continue;
+        other->op->describe(other, earlier, sizeof earlier);
+        if (strcmp(shape, earlier) == 0) return true;
+    }
+    return false;
+}
+
 // Fills variants[] and workspace[]; a reference device has neither.
 static enum onp_status choose_variants(const struct onp_device *device, struct onp_graph *graph,
                                        bool explain, const struct onp_variant **variants,
@@ -72,7 +86,8 @@ static enum onp_status choose_variants(const struct onp_device *device, struct o
         variants[i] = NULL;
         workspace[i] = 0;
         if (device->caps.reference) continue;
-        if (!(variants[i] = onp_select(node, device, explain))) return ONP_ERR_UNSUPPORTED;
+        const bool tell = explain && !told_before(graph, i);
+        if (!(variants[i] = onp_select(node, device, tell))) return ONP_ERR_UNSUPPORTED;
         if (variants[i]->workspace) workspace[i] = variants[i]->workspace(node, device);
     }
     return ONP_OK;
