@@ -190,14 +190,15 @@ static int check_tokenizer(const struct onp_cli_session *session,
                         session->info.path);
 }
 
+// A branch that is only partly there is left to the library, which lists what it lacks.
 static int check_branches(const struct onp_cli_session *session,
                           const struct onp_cli_items *items) {
     for (int m = 0; m < ONP_MODALITY_COUNT; m++) {
         unsigned bit = ONP_BIT(m);
         const char *name = onp_modality_name((enum onp_modality)m);
-        if ((items->modalities & bit) && !(session->info.modalities & bit))
-            return onp_cli_fail("%s has no %s branch that can embed; leave out the %s items or use "
-                                "another model",
+        if ((items->modalities & bit) &&
+            !((session->info.modalities | session->info.partial) & bit))
+            return onp_cli_fail("%s has no %s branch; leave out the %s items or use another model",
                                 session->info.path, name, name);
     }
     return ONP_CLI_OK;
