@@ -141,7 +141,7 @@ static void row_number(const char *name, uint64_t value) {
 static void print_branch(const struct branch *b) {
     char f32w[24], f32a[24], f16w[24], f16a[24];
     if (b->present)
-        printf("  %-6s %14" PRIu64 "   %10s + %-10s   %10s + %-10s\n", b->name, b->parameters,
+        printf("  %-6s %14" PRIu64 "   %10s + %-10s   %10s + %s\n", b->name, b->parameters,
                onp_cli_bytes(f32w, b->f32.weights), onp_cli_bytes(f32a, b->f32.arena),
                onp_cli_bytes(f16w, b->f16.weights), onp_cli_bytes(f16a, b->f16.arena));
     else

@@ -144,17 +144,17 @@ static void print_profile(struct onp_encoder *encoder) {
     double total = 0.0;
     for (size_t i = 0; i < count; i++) total += list[i].seconds;
     if (count) qsort(list, count, sizeof *list, by_seconds);
-    fprintf(stderr, "%-16s %-24s %-24s %8s %10s %6s %9s %8s\n", "op", "variant", "shape", "calls",
+    fprintf(stderr, "%-16s %-24s %-36s %8s %10s %6s %9s %8s\n", "op", "variant", "shape", "calls",
             "ms", "%", "GFLOP/s", "GB/s");
     for (size_t i = 0; i < count; i++) {
         const struct onp_kernel_time *k = &list[i];
         double seconds = k->seconds > 0.0 ? k->seconds : 1e-12;
-        fprintf(stderr, "%-16s %-24s %-24s %8" PRIu64 " %10.3f %6.1f %9.1f %8.1f\n", k->op,
+        fprintf(stderr, "%-16s %-24s %-36s %8" PRIu64 " %10.3f %6.1f %9.1f %8.1f\n", k->op,
                 k->variant, k->shape, k->calls, 1e3 * k->seconds,
                 total > 0.0 ? 100.0 * k->seconds / total : 0.0, 1e-9 * k->flops / seconds,
                 1e-9 * k->bytes / seconds);
     }
-    fprintf(stderr, "%-16s %-24s %-24s %8s %10.3f\n", "total", "", "", "", 1e3 * total);
+    fprintf(stderr, "%-16s %-24s %-36s %8s %10.3f\n", "total", "", "", "", 1e3 * total);
     onp_free(list);
 }
 
