@@ -20,10 +20,10 @@
 
 // k_count k steps of one panel to local memory, zeros beyond.
 static inline void stage_weights(__local float4 *tile, __global const weight_t *w, int k_count,
-                                 int item) {
+                                 uint item) {
     __local float *t = (__local float *)tile;
-    for (int i = item; i < TILE_K * TILE_N; i += ITEMS)
-        t[i] = i < k_count * TILE_N ? LOAD_WEIGHT(w, (size_t)i) : 0.0f;
+    for (uint i = item; i < TILE_K * TILE_N; i += ITEMS)
+        t[i] = i < (uint)(k_count * TILE_N) ? LOAD_WEIGHT(w, (size_t)i) : 0.0f;
 }
 
 __kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void
@@ -47,15 +47,15 @@ matmul_group(__global const float *restrict a, uint a_offset, __global const wei
         factor[i] = (float4)(0.0f);
 #endif
     }
-    const int item = (int)get_local_id(0), x = item % ACROSS, y = item / ACROSS;
-    const int m0 = (int)get_group_id(1) * TILE_M, n = (int)get_group_id(0) * TILE_N + x * 4;
+    const uint item = (uint)get_local_id(0), x = item % ACROSS, y = item / ACROSS;
+    const int m0 = (int)get_group_id(1) * TILE_M, n = (int)(get_group_id(0) * TILE_N + x * 4);
     const size_t panel = get_group_id(0) * (size_t)K * TILE_N;
     a += a_offset;
 
     for (int k0 = 0; k0 < K; k0 += TILE_K) {
         const int k_count = min(TILE_K, K - k0);
-        for (int i = item; i < TILE_M * TILE_K; i += ITEMS) {
-            const int k = i % TILE_K, row = i / TILE_K;
+        for (uint i = item; i < TILE_M * TILE_K; i += ITEMS) {
+            const int k = (int)(i % TILE_K), row = (int)(i / TILE_K);
             ((__local float *)a_tile[k])[row] =
                 k < k_count && m0 + row < M ? a[(size_t)(m0 + row) * (size_t)lda + (size_t)(k0 + k)]
                                             : 0.0f;
@@ -68,7 +68,7 @@ matmul_group(__global const float *restrict a, uint a_offset, __global const wei
         for (int k = 0; k < TILE_K; k++) {
             const float4 b = w_tile[k][x];
             UNROLL for (int i = 0; i < TM; i += 4) {
-                const float4 v = a_tile[k][y * (TM / 4) + i / 4];
+                const float4 v = a_tile[k][y * (TM / 4) + (uint)i / 4];
                 sum[i] = fma((float4)(v.s0), b, sum[i]);
                 sum[i + 1] = fma((float4)(v.s1), b, sum[i + 1]);
                 sum[i + 2] = fma((float4)(v.s2), b, sum[i + 2]);
@@ -86,7 +86,7 @@ matmul_group(__global const float *restrict a, uint a_offset, __global const wei
     }
 
     UNROLL for (int i = 0; i < TM; i++) {
-        const int m = m0 + y * TM + i;
+        const int m = m0 + (int)y * TM + i;
         float out[4];
         vstore4(sum[i], 0, out);
 #ifdef GATE

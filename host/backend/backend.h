@@ -24,6 +24,7 @@ struct onp_caps {
     bool blas;              // a vendor product (CLBlast) is available
     bool prefetch;          // the compiler knows __builtin_prefetch (clang on a CPU)
     bool unified_memory;
+    bool lanes; // a CPU that runs work-items as the lanes of its vectors, like a GPU
 };
 
 // Which tile each op uses on this device. Filled from a table of device classes (tuning.c);

@@ -12,15 +12,18 @@ struct row {
 
 static bool is_reference(const struct onp_caps *caps) { return caps->reference; }
 
+// One whose vectors are the kernels' own vectors.
+static bool is_cpu(const struct onp_caps *caps) {
+    return caps->type == ONP_DEVICE_CPU && !caps->lanes;
+}
+
 static bool is_cpu_512(const struct onp_caps *caps) {
-    return caps->type == ONP_DEVICE_CPU && caps->vector_width >= 16;
+    return is_cpu(caps) && caps->vector_width >= 16;
 }
 
 static bool is_cpu_256(const struct onp_caps *caps) {
-    return caps->type == ONP_DEVICE_CPU && caps->vector_width >= 8;
+    return is_cpu(caps) && caps->vector_width >= 8;
 }
-
-static bool is_cpu(const struct onp_caps *caps) { return caps->type == ONP_DEVICE_CPU; }
 
 static bool is_large_gpu(const struct onp_caps *caps) {
     return caps->local_bytes >= 32u * 1024u && caps->max_work_group >= 256;

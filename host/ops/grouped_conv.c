@@ -143,11 +143,16 @@ static bool tile_accepts(const struct onp_node *node, const struct onp_device *d
     return rows_layout(node, why);
 }
 
+// True where a work-group of one work-item fills the machine.
+static bool single_items(const struct onp_device *device) {
+    return device->caps.type == ONP_DEVICE_CPU && !device->caps.lanes;
+}
+
 // Frames of a work-item: on a CPU as many as leave all units busy, so that the weights come from
 // its cache; elsewhere one tile.
 static int64_t frames_per_item(const struct onp_node *node, const struct onp_device *device,
                                int64_t blocks, int64_t mr) {
-    if (device->caps.type != ONP_DEVICE_CPU) return mr;
+    if (!single_items(device)) return mr;
     const int64_t tiles = onp_div_up(node->dst->rows, mr);
     int64_t splits = onp_div_up(8 * (int64_t)device->caps.compute_units, blocks);
     if (splits > tiles) splits = tiles;
@@ -159,7 +164,7 @@ static enum onp_status tile_emit(const struct onp_node *node, struct onp_emitter
     const struct onp_device *device = emitter->device;
     struct onp_launch launch = {
         .source = "grouped_conv_tile", .function = "grouped_conv_tile", .dims = 2};
-    const bool single = device->caps.type == ONP_DEVICE_CPU;
+    const bool single = single_items(device);
     const bool half = node->src[ONP_GROUPED_CONV_W]->dtype == ONP_F16;
     const int64_t mr = device->tuning.tile_rows;
     int64_t vec, vectors;

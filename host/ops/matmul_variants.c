@@ -209,7 +209,8 @@ static const struct onp_variant group = {
 
 static bool panel_accepts(const struct onp_node *node, const struct onp_device *device, char *why) {
     const struct onp_tuning *tuning = &device->tuning;
-    if (device->caps.type != ONP_DEVICE_CPU) return refuse(why, "a register tile for CPUs only");
+    if (device->caps.type != ONP_DEVICE_CPU || device->caps.lanes)
+        return refuse(why, "a register tile for CPUs only");
     if (tuning->tile_rows < 1 || tuning->tile_vectors < 1)
         return refuse(why, "no register tile for this device");
     return panels_of(node, (int64_t)tuning->vector * tuning->tile_vectors, why);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every variant of the ops whose name contains argv[1] against its C reference, on the device that
 // ONP_TEST_DEVICE selects (default: a CPU). argv[2] forces what the device's tuning would not
-// choose: "group" work-group tiles, "blas" CLBlast. ONP_TEST_FULL=1 runs the slow cases too.
+// choose: "group" work-group tiles, "register" register tiles of AVX2, "blas" CLBlast.
+// ONP_TEST_FULL=1 runs the slow cases too.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,12 @@ static bool force(struct onp_device *device, const char *what) {
     struct onp_tuning *tuning = &device->tuning;
     if (strcmp(what, "group") == 0)
         tuning->work_group_tiles = true;
-    else if (strcmp(what, "blas") == 0)
+    else if (strcmp(what, "register") == 0) {
+        device->caps.type = ONP_DEVICE_CPU;
+        device->caps.lanes = false;
+        device->caps.vector_width = 8;
+        onp_tuning_choose(device);
+    } else if (strcmp(what, "blas") == 0)
         tuning->prefer_blas = true;
     else
         return false;
@@ -39,7 +45,7 @@ int main(int argc, char **argv) {
     pthread_mutex_init(&context.log.mutex, NULL);
     struct onp_device *device = NULL;
     if (argc < 2 || argc > 3) {
-        fprintf(stderr, "usage: %s OP [group|blas]\n", argv[0]);
+        fprintf(stderr, "usage: %s OP [group|register|blas]\n", argv[0]);
         return 2;
     }
     if (onp_registry_open(&context, selector ? selector : "cpu", false, &device) != ONP_OK)

@@ -191,6 +191,7 @@ void onp_cl_probe(struct onp_cl_device *device) {
     clGetDeviceInfo(device->entry.id, CL_DEVICE_MAX_WORK_ITEM_SIZES, sizeof items, items, NULL);
     device->base.caps = (struct onp_caps){.type = info->type,
                                           .vector_width = info->vector_width,
+                                          .lanes = device->quirks.lanes,
                                           .compute_units = info->compute_units,
                                           .max_work_group = info->max_work_group,
                                           .max_work_item = {items[0], items[1], items[2]},

@@ -15,6 +15,7 @@ enum effect {
     OWN_CACHE = 16,
     ALLOC_EARLY = 32,
     NOTE = 64,
+    LANES = 128,
 };
 
 // A row is in force when every field that is not NULL matches: names by substring without regard to
@@ -94,6 +95,12 @@ static const struct row rows[] = {
      .note = "its event times are not usable",
      .evidence =
          "own trial of rusticl 22.3.6 on llvmpipe: every kernel starts at 2 ns and ends at 3"},
+    {.platform = "rusticl",
+     .device = "llvmpipe",
+     .effects = LANES,
+     .evidence =
+         "own trial of rusticl 22.3.6: leaves a work-item's loops after 65535 iterations in "
+         "all, with wrong results; register tiles iterate too often, and are slow there"},
     {.platform = "Oclgrind",
      .effects = SERIAL_BUILD | NO_PREFETCH | NO_LINE | NOTE,
      .note = "Oclgrind interprets kernels to check them: very slow",
@@ -141,6 +148,7 @@ void onp_cl_quirks_find(const struct onp_cl_identity *identity, struct onp_cl_qu
         out->no_prefetch |= (rows[i].effects & NO_PREFETCH) != 0;
         out->own_cache |= (rows[i].effects & OWN_CACHE) != 0;
         out->alloc_early |= (rows[i].effects & ALLOC_EARLY) != 0;
+        out->lanes |= (rows[i].effects & LANES) != 0;
         out->no_line |= (rows[i].effects & NO_LINE) != 0;
         const size_t used = strlen(out->note);
         if (rows[i].note)
