@@ -349,12 +349,15 @@ static const struct onp_variant *const variants[] = {&group, &rows, &simple, NUL
 enum { P_HEADS, P_SIZE, P_LENGTHS, P_SIDE = 6, P_KIND };
 enum { NORMAL, HUGE_SCORES, ALIKE, SCATTERED };
 
+// Slow: too long for an emulator, and for llvmpipe, which cuts the loops of a work-item short after
+// 65,535 iterations in all.
+
 static const struct onp_op_case cases[] = {
     {"picture", true, {24, 64, 257, 0, 0, 0, 16, NORMAL}},
     {"sound", true, {24, 64, 750, 0, 0, 0, 0, NORMAL}},
     {"text", false, {24, 64, 72, 0, 0, 0, 0, NORMAL}},
-    {"picture, two heads", false, {2, 64, 257, 257, 0, 0, 16, NORMAL}},
-    {"uneven sounds", false, {2, 64, 150, 1, 97, 63, 0, NORMAL}},
+    {"picture, two heads", true, {2, 64, 257, 257, 0, 0, 16, NORMAL}},
+    {"uneven sounds", true, {2, 64, 150, 1, 97, 63, 0, NORMAL}},
     {"uneven texts, small heads", false, {4, 16, 5, 1, 17, 2, 0, NORMAL}},
     {"one position", false, {3, 64, 1, 0, 0, 0, 0, NORMAL}},
     {"two positions", false, {1, 16, 2, 0, 0, 0, 0, NORMAL}},
@@ -365,8 +368,8 @@ static const struct onp_op_case cases[] = {
     {"heads of 7", false, {3, 7, 33, 4, 0, 0, 0, NORMAL}},
     {"one column a head", false, {2, 1, 9, 0, 0, 0, 3, NORMAL}},
     {"small picture", false, {4, 16, 10, 10, 10, 10, 3, NORMAL}},
-    {"longest", false, {1, 64, 1024, 0, 0, 0, 0, NORMAL}},
-    {"huge scores", false, {1, 64, 1024, 0, 0, 0, 0, HUGE_SCORES}},
+    {"longest", true, {1, 64, 1024, 0, 0, 0, 0, NORMAL}},
+    {"huge scores", true, {1, 64, 1024, 0, 0, 0, 0, HUGE_SCORES}},
     {"huge scores, small heads", false, {2, 16, 65, 7, 0, 0, 8, HUGE_SCORES}},
     {"equal keys", false, {2, 64, 130, 0, 0, 0, 0, ALIKE}},
     {"positions in disorder", false, {3, 64, 70, 33, 0, 0, 0, SCATTERED}},
