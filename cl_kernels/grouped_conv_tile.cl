@@ -51,13 +51,15 @@ grouped_conv_tile(__global const float *restrict x, uint x_offset,
         for (int tap = 0; tap < taps; tap++) {
             const int frame = t + tap - pad;
             __global const float *row[MR];
+            int inside[MR];
             UNROLL for (int i = 0; i < MR; i++) {
+                inside[i] = (frame + i >= 0) & (frame + i < T);
                 row[i] = x + (size_t)clamp(frame + i, 0, T - 1) * (size_t)ldx;
             }
             if (frame >= 0 && frame + MR <= T) {
                 ADD_TAP(row[i][c])
             } else {
-                ADD_TAP(frame + i >= 0 && frame + i < T ? row[i][c] : 0.0f)
+                ADD_TAP(inside[i] ? row[i][c] : 0.0f)
             }
         }
         UNROLL for (int i = 0; i < MR; i++) {

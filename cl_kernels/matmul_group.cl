@@ -56,9 +56,10 @@ matmul_group(__global const float *restrict a, uint a_offset, __global const wei
         const int k_count = min(TILE_K, K - k0);
         for (uint i = item; i < TILE_M * TILE_K; i += ITEMS) {
             const int k = (int)(i % TILE_K), row = (int)(i / TILE_K);
-            ((__local float *)a_tile[k])[row] =
-                k < k_count && m0 + row < M ? a[(size_t)(m0 + row) * (size_t)lda + (size_t)(k0 + k)]
-                                            : 0.0f;
+            // Rows beyond M repeat the last one: what they give is not written.
+            const float v = a[(size_t)min(m0 + row, M - 1) * (size_t)lda +
+                              (size_t)(k0 + min(k, k_count - 1))];
+            ((__local float *)a_tile[k])[row] = k < k_count ? v : 0.0f;
         }
         stage_weights(w_tile[0], w + w_offset + panel + (size_t)k0 * TILE_N, k_count, item);
 #ifdef GATE
