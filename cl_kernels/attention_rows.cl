@@ -31,7 +31,9 @@ attention_pack(__global const float *restrict qkv, uint qkv_offset, __global con
     int count = min(KEYS, length - first);
     size_t panel = (size_t)head * (size_t)panels + (size_t)(start / KEYS + item + block);
     keys += keys_offset + panel * (KEYS * HEAD);
-    values += values_offset + panel * (KEYS * VALUES);
+    size_t rows = (size_t)panels * KEYS; // of values, in each head
+    values += values_offset + (size_t)head * rows * VALUES +
+              (size_t)(start / KEYS + item + block) * (KEYS * CHUNK);
     qkv += qkv_offset + (size_t)(start + first) * (size_t)ld + width + head * HEAD;
 
     for (int j = 0; j < KEYS; j++) {
@@ -42,9 +44,11 @@ attention_pack(__global const float *restrict qkv, uint qkv_offset, __global con
             keys[(c + 1) * KEYS + j] = x.s1;
             keys[(c + 2) * KEYS + j] = x.s2;
             keys[(c + 3) * KEYS + j] = x.s3;
-            vstore4(vload4(0, k + width + c), 0, values + j * VALUES + c);
+            vstore4(vload4(0, k + width + c), 0,
+                    values + (size_t)(c / CHUNK) * rows * CHUNK + j * CHUNK + c % CHUNK);
         }
-        for (int c = HEAD; c < VALUES; c++) values[j * VALUES + c] = 0.0f;
+        for (int c = HEAD; c < VALUES; c++)
+            values[(size_t)(c / CHUNK) * rows * CHUNK + j * CHUNK + c % CHUNK] = 0.0f;
     }
 }
 
@@ -56,30 +60,41 @@ struct bias {
     int base[ROWS];          // query_pos of each row
 };
 
-// Bias of row i for the keys from `key` on; `run`: their table entries follow each other.
-static inline vecf bias_of(const struct bias *b, int i, int key, bool run) {
-    if (run) {
-        if (b->first + i == 0) return (vecf)(b->table[b->cols - 2]);
-        return VLOAD(0, b->table + b->base[i] + b->key_pos[key]);
+// How the table entries of VEC neighbouring keys lie: lanes below `split` follow the first lane's
+// entry, the others lead up to the last lane's (a picture's row ends inside the vector); VEC: one
+// run; 0: neither, or position 0 or the end of the item is among them.
+static inline int find_split(const struct bias *b, int key) {
+    if (key == 0 || key + VEC > b->length) return 0;
+    __global const int *p = b->key_pos + key;
+    int split = 1;
+    while (split < VEC && p[split] == p[0] + split) split++;
+    for (int l = split; l < VEC; l++)
+        if (p[l] != p[VEC - 1] - (VEC - 1 - l)) return 0;
+    return split;
+}
+
+__constant int lane_numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+
+// Bias of row i for the keys from `key` on.
+static inline vecf bias_of(const struct bias *b, int i, int key, int split) {
+    if (split > 0 && i == 0 && b->first == 0) return (vecf)(b->table[b->cols - 2]);
+    if (split > 0) {
+        int head = b->base[i] + b->key_pos[key];
+        if (split == VEC) return VLOAD(0, b->table + head);
+        int tail = b->base[i] + b->key_pos[key + VEC - 1] - (VEC - 1);
+        if (head + VEC <= b->cols && tail >= 0)
+            return VLOAD(0, lane_numbers) < (veci)(split) ? VLOAD(0, b->table + head)
+                                                          : VLOAD(0, b->table + tail);
     }
     float lane[VEC];
     UNROLL
     for (int l = 0; l < VEC; l++) {
         int k = min(key + l, b->length - 1), entry = b->base[i] + b->key_pos[k];
         if (k == 0) entry = b->cols - 1;
-        if (b->first + i == 0) entry = b->cols - (k == 0 ? 3 : 2);
+        if (i == 0 && b->first == 0) entry = b->cols - (k == 0 ? 3 : 2);
         lane[l] = b->table[entry];
     }
     return VLOAD(0, lane);
-}
-
-// True if the VEC keys from `key` on exist, leave out position 0 and are neighbours in the table.
-static inline bool is_run(const struct bias *b, int key) {
-    if (key == 0 || key + VEC > b->length) return false;
-    int p = b->key_pos[key], differ = 0;
-    UNROLL
-    for (int l = 1; l < VEC; l++) differ |= b->key_pos[key + l] ^ (p + l);
-    return differ == 0;
 }
 
 __attribute__((reqd_work_group_size(1, 1, 1))) __kernel void
@@ -96,7 +111,9 @@ attention_rows(__global const float *restrict qkv, uint qkv_offset, __global con
     if (first >= length) return;
     size_t panel = (size_t)head * (size_t)panels + (size_t)(start / KEYS + item);
     keys += keys_offset + panel * (KEYS * HEAD);
-    values += values_offset + panel * (KEYS * VALUES);
+    size_t rows = (size_t)panels * KEYS; // of values, in each head
+    values += values_offset + (size_t)head * rows * VALUES +
+              (size_t)(start / KEYS + item) * (KEYS * CHUNK);
     qkv += qkv_offset + (size_t)start * (size_t)ld + head * HEAD;
 
     struct bias bias = {.table = table + table_offset + (size_t)head * (size_t)ld_table,
@@ -118,6 +135,10 @@ attention_rows(__global const float *restrict qkv, uint qkv_offset, __global con
 
     for (int block = 0; block < length; block += BLOCK) {
         int count = min(BLOCK, length - block), used = (count + KEYS - 1) / KEYS * KEYS;
+        // Keys beyond the last repeat it, so they do not disturb the maximum.
+        vecf top[ROWS];
+        UNROLL
+        for (int i = 0; i < ROWS; i++) top[i] = (vecf)(-INFINITY);
         for (int key = 0; key < used; key += KEYS) {
             __global const float *k = keys + (size_t)(block + key) * HEAD;
             vecf acc[ROWS][NV];
@@ -140,32 +161,40 @@ attention_rows(__global const float *restrict qkv, uint qkv_offset, __global con
             UNROLL
             for (int j = 0; j < NV; j++) {
                 int at = key + j * VEC;
-                bool run = is_run(&bias, block + at);
+                int split = find_split(&bias, block + at);
                 UNROLL
-                for (int i = 0; i < ROWS; i++)
-                    VSTORE(vlimit_score(acc[i][j] + bias_of(&bias, i, block + at, run)), 0,
-                           score + i * BLOCK + at);
+                for (int i = 0; i < ROWS; i++) {
+                    vecf s = vlimit_score(acc[i][j] + bias_of(&bias, i, block + at, split));
+                    top[i] = max(top[i], s);
+                    VSTORE(s, 0, score + i * BLOCK + at);
+                }
             }
         }
 
         for (int i = 0; i < ROWS; i++) {
-            float *s = score + i * BLOCK;
-            for (int k = count; k < used; k++) s[k] = -INFINITY;
-            vecf top = VLOAD(0, s), sum = (vecf)(0.0f);
-            for (int k = VEC; k < used; k += VEC) top = max(top, VLOAD(0, s + k));
-            float now = max(largest[i], vmax(top));
-            for (int k = 0; k < used; k += VEC) {
-                vecf p = vexp_negative(VLOAD(0, s + k) - now);
-                sum += p;
-                VSTORE(p, 0, s + k);
-            }
-            shrink[i] = exp_negative(largest[i] - now);
-            total[i] = fma(total[i], shrink[i], vsum(sum));
-            largest[i] = now;
+            for (int k = count; k < used; k++) score[i * BLOCK + k] = -INFINITY;
         }
+        vecf sum[ROWS];
+        UNROLL
+        for (int i = 0; i < ROWS; i++) {
+            float now = max(largest[i], vmax(top[i]));
+            shrink[i] = exp_negative(largest[i] - now);
+            largest[i] = now;
+            sum[i] = (vecf)(0.0f);
+        }
+        for (int k = 0; k < used; k += VEC) {
+            UNROLL
+            for (int i = 0; i < ROWS; i++) {
+                vecf p = vexp_negative(VLOAD(0, score + i * BLOCK + k) - largest[i]);
+                sum[i] += p;
+                VSTORE(p, 0, score + i * BLOCK + k);
+            }
+        }
+        UNROLL
+        for (int i = 0; i < ROWS; i++) total[i] = fma(total[i], shrink[i], vsum(sum[i]));
 
         for (int chunk = 0; chunk < CHUNKS; chunk++) {
-            __global const float *v = values + (size_t)block * VALUES + chunk * CHUNK;
+            __global const float *v = values + ((size_t)chunk * rows + (size_t)block) * CHUNK;
             float *o = out + chunk * CHUNK;
             vecf acc[ROWS][VALUE_NV];
             UNROLL
@@ -174,7 +203,7 @@ attention_rows(__global const float *restrict qkv, uint qkv_offset, __global con
                 for (int j = 0; j < VALUE_NV; j++)
                     acc[i][j] = VLOAD(j, o + i * VALUES) * shrink[i];
             }
-            for (int k = 0; k < count; k++, v += VALUES) {
+            for (int k = 0; k < count; k++, v += CHUNK) {
                 vecf vv[VALUE_NV];
                 UNROLL
                 for (int j = 0; j < VALUE_NV; j++) vv[j] = VLOAD(j, v);
