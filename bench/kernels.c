@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: Apache-2.0
+// Speed of the kernels at the published model's sizes, as a fraction of the device's own peak.
+//
+//   onepeace-bench-kernels [--device SELECTOR] [--op TEXT] [--variant NAME] [--half] [--runs N]
+//                          [--quick]
+//
+// Prints for each shape: the variant, its best time of N runs by the device's clock, GFLOP/s, the
+// float32 fma peak measured just before and after (the better one), and the ratio. Machines that
+// are shared or change their clock are thus compared with themselves at the same moment.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/registry.h"
+#include "base/checked.h"
+#include "base/rng.h"
+#include "exec/exec.h"
+#include "ops/op.h"
+#include "ops/ops.h"
+
+struct options {
+    const char *device, *op, *variant;
+    bool half, quick;
+    int runs;
+};
+
+struct bench {
+    struct options options;
+    struct onp_context context;
+    struct onp_device *device;
+    struct onp_graph *graph;
+    struct onp_exec *exec;
+    struct onp_rng rng;
+    // The peak probe.
+    struct onp_launch probe;
+    struct onp_buffer *sink;
+    double probe_flops;
+};
+
+static void print_message(void *user, enum onp_log_level level, const char *message) {
+    (void)user;
+    (void)level;
+    fprintf(stderr, "%s\n", message);
+}
+
+// --- Peak ---------------------------------------------------------------------------------------
+
+#define PROBE_CHAINS 12 // more than latency times throughput of any fma unit
+#define PROBE_STEPS  20000
+
+static enum onp_status peak_prepare(struct bench *b) {
+    const struct onp_caps *caps = &b->device->caps;
+    const bool single = caps->type == ONP_DEVICE_CPU && !caps->lanes;
+    const size_t group = single ? 1 : caps->max_work_group < 64 ? 1 : 64;
+    const size_t items =
+        (single ? 8 : 1024) * group * (caps->compute_units ? caps->compute_units : 1);
+    ONP_TRY(b->device->backend->buffer_create(b->device, items * sizeof(float), &b->sink));
+    b->probe = (struct onp_launch){.source = "probe_fma",
+                                   .function = "probe_fma",
+                                   .dims = 1,
+                                   .global = {items},
+                                   .local = {group}};
+    snprintf(b->probe.defines, sizeof b->probe.defines, "-DVEC=%d -DCHAINS=%d",
+             b->device->tuning.vector, PROBE_CHAINS);
+    onp_push_buffer(&b->probe, b->sink, 0);
+    onp_push_i32(&b->probe, PROBE_STEPS);
+    onp_push_f32(&b->probe, 0.5f);
+    b->probe_flops =
+        2.0 * 8.0 * PROBE_STEPS * PROBE_CHAINS * (double)b->device->tuning.vector * (double)items;
+    struct onp_launch *launch = &b->probe;
+    return b->device->backend->kernels_build(b->device, &launch, 1);
+}
+
+// Best of three, in operations a second.
+static enum onp_status peak_measure(struct bench *b, double *best) {
+    const struct onp_backend *backend = b->device->backend;
+    struct onp_timing *timings = NULL;
+    size_t count = 0;
+    for (int i = 0; i < 3; i++) ONP_TRY(backend->launch(b->device, &b->probe, 0));
+    ONP_TRY(backend->finish(b->device));
+    ONP_TRY(backend->timings(b->device, &timings, &count));
+    for (size_t i = 0; i < count; i++)
+        if (b->probe_flops / timings[i].seconds > *best)
+            *best = b->probe_flops / timings[i].seconds;
+    free(timings);
+    return ONP_OK;
+}
+
+// --- Tensors ------------------------------------------------------------------------------------
+
+static struct onp_tensor *input(struct bench *b, int64_t rows, int64_t cols) {
+    float *data = onp_graph_alloc(b->graph, (size_t)(rows * cols) * sizeof *data);
+    for (int64_t i = 0; data && i < rows * cols; i++) data[i] = onp_rng_uniform(&b->rng) - 0.5f;
+    return onp_graph_input(b->graph, "", ONP_F32, rows, cols, data);
+}
+
+static struct onp_tensor *integers(struct bench *b, int64_t count, int32_t first, int32_t step) {
+    int32_t *data = onp_graph_alloc(b->graph, (size_t)count * sizeof *data);
+    for (int64_t i = 0; data && i < count; i++) data[i] = first + (int32_t)i * step;
+    return onp_graph_input(b->graph, "", ONP_I32, 1, count, data);
+}
+
+static enum onp_status fill(void *user, int64_t first, int64_t count, float *rows) {
+    struct bench *b = user;
+    const struct onp_tensor *x = onp_graph_tensor(b->graph, onp_graph_tensor_count(b->graph) - 1);
+    (void)first;
+    for (int64_t i = 0; i < count * x->cols; i++) rows[i] = onp_rng_uniform(&b->rng) - 0.5f;
+    return ONP_OK;
+}
+
+static struct onp_tensor *weight(struct bench *b, int64_t rows, int64_t cols, bool product) {
+    struct onp_tensor *x = onp_graph_input(b->graph, "", ONP_F32, rows, cols, NULL);
+    if (!x) return NULL;
+    x->role = ONP_ROLE_WEIGHT;
+    if (product) {
+        x->dtype = b->options.half ? ONP_F16 : ONP_F32;
+        onp_matmul_weight_layout(b->device, x->dtype, rows, cols, &x->layout, &x->panel);
+    }
+    if (onp_weight_upload(b->device, x, fill, b) != ONP_OK)
+        return onp_graph_error(b->graph, ONP_ERR_DEVICE_MEMORY, "%s", onp_last_error());
+    return x;
+}
+
+static void free_weights(struct bench *b) {
+    for (size_t i = 0; i < onp_graph_tensor_count(b->graph); i++) {
+        struct onp_tensor *x = onp_graph_tensor(b->graph, i);
+        if (x->role == ONP_ROLE_WEIGHT && x->root == x && x->buffer)
+            b->device->backend->buffer_destroy(x->buffer);
+    }
+}
+
+// --- Shapes -------------------------------------------------------------------------------------
+
+enum epilogue { PLAIN, BIAS, GATE, RESIDUAL };
+
+// One node at the published sizes. p by the builder.
+struct shape {
+    const char *op;
+    bool quick;
+    struct onp_tensor *(*build)(struct bench *b, const int32_t *p);
+    int32_t p[5];
+};
+
+// M, N, K, epilogue, row stride of a
+static struct onp_tensor *build_matmul(struct bench *b, const int32_t *p) {
+    struct onp_matmul_args args = {0};
+    if (p[4])
+        args.a = onp_graph_view(b->graph, input(b, 1, (int64_t)(p[0] - 1) * p[4] + p[2]), 0, p[0],
+                                p[2], p[4]);
+    else
+        args.a = input(b, p[0], p[2]);
+    args.w = weight(b, p[1], p[2], true);
+    if (p[3] == GATE) args.gate = weight(b, p[1], p[2], true);
+    if (p[3] == BIAS || p[3] == RESIDUAL) args.bias = weight(b, 1, p[1], false);
+    if (p[3] == RESIDUAL) {
+        args.gamma = weight(b, 1, p[1], false);
+        args.residual = input(b, p[0], p[1]);
+    }
+    return onp_matmul(b->graph, &args);
+}
+
+// T, heads, head size
+static struct onp_tensor *build_attention(struct bench *b, const int32_t *p) {
+    const int32_t length = p[0], heads = p[1], size = p[2];
+    struct onp_attention_args args = {.qkv = input(b, length, 3 * (int64_t)heads * size),
+                                      .offsets = integers(b, 2, 0, length),
+                                      .table = weight(b, heads, 2 * (int64_t)length + 3, false),
+                                      .query_pos = integers(b, length, length, -1),
+                                      .key_pos = integers(b, length, 0, 1),
+                                      .items = 1,
+                                      .heads = heads,
+                                      .longest = length,
+                                      .scale = 0.125f};
+    return onp_attention(b->graph, &args);
+}
+
+// rows, cols, gelu
+static struct onp_tensor *build_layernorm(struct bench *b, const int32_t *p) {
+    struct onp_layernorm_args args = {.x = input(b, p[0], p[1]),
+                                      .weight = weight(b, 1, p[1], false),
+                                      .bias = weight(b, 1, p[1], false),
+                                      .eps = 1e-5f,
+                                      .gelu = p[2] != 0};
+    return onp_layernorm(b->graph, &args);
+}
+
+// T, D, groups, kernel
+static struct onp_tensor *build_grouped_conv(struct bench *b, const int32_t *p) {
+    struct onp_grouped_conv_args args = {.x = input(b, p[0], p[1]),
+                                         .bias = weight(b, 1, p[1], false),
+                                         .groups = p[2],
+                                         .kernel = p[3],
+                                         .pad = p[3] / 2};
+    args.w = weight(b, (int64_t)p[1] * p[3], p[1] / p[2], false);
+    return onp_grouped_conv(b->graph, &args, NULL);
+}
+
+// A picture of 256 pixels has 257 positions, 15 seconds of sound 750, a long text 72.
+static const struct shape shapes[] = {
+    {"matmul", true, build_matmul, {257, 4608, 1536, BIAS}},
+    {"matmul", true, build_matmul, {257, 1536, 1536, RESIDUAL}},
+    {"matmul", true, build_matmul, {257, 6144, 1536, GATE}},
+    {"matmul", true, build_matmul, {257, 1536, 6144, RESIDUAL}},
+    {"matmul", false, build_matmul, {257, 6144, 1536, PLAIN}},
+    {"matmul", false, build_matmul, {750, 4608, 1536, BIAS}},
+    {"matmul", false, build_matmul, {750, 6144, 1536, GATE}},
+    {"matmul", false, build_matmul, {750, 1536, 6144, RESIDUAL}},
+    {"matmul", false, build_matmul, {72, 4608, 1536, BIAS}},
+    {"matmul", true, build_matmul, {72, 6144, 1536, GATE}},
+    {"matmul", false, build_matmul, {72, 1536, 6144, RESIDUAL}},
+    {"matmul", false, build_matmul, {10, 6144, 1536, GATE}},
+    {"matmul", false, build_matmul, {1, 1536, 1536, PLAIN}},
+    {"matmul", false, build_matmul, {47999, 512, 10, PLAIN, 5}},
+    {"matmul", false, build_matmul, {23999, 512, 1536, PLAIN, 1024}},
+    {"attention", true, build_attention, {257, 24, 64}},
+    {"attention", false, build_attention, {750, 24, 64}},
+    {"attention", false, build_attention, {72, 24, 64}},
+    {"layernorm", true, build_layernorm, {257, 1536, 0}},
+    {"layernorm", false, build_layernorm, {257, 6144, 0}},
+    {"layernorm", false, build_layernorm, {23999, 512, 1}},
+    {"grouped_conv", true, build_grouped_conv, {749, 1536, 16, 19}},
+};
+
+// --- Running ------------------------------------------------------------------------------------
+
+static const struct onp_variant *find_variant(const struct onp_op *op, const char *name) {
+    for (const struct onp_variant *const *v = op->variants; *v; v++)
+        if (strcmp((*v)->name, name) == 0) return *v;
+    return NULL;
+}
+
+// Prepares the graph with the device's choice or the variant asked for; false: not served.
+static bool prepare(struct bench *b, enum onp_status *status) {
+    const struct onp_node *node = onp_graph_node(b->graph, 0);
+    if (!b->options.variant) {
+        *status = onp_exec_prepare(b->exec, b->graph, false);
+        return true;
+    }
+    char why[ONP_WHY] = "";
+    const struct onp_variant *variant = find_variant(node->op, b->options.variant);
+    if (!variant || !variant->accepts(node, b->device, why)) return false;
+    *status = onp_exec_prepare_variant(b->exec, b->graph, variant);
+    return true;
+}
+
+static enum onp_status measure(struct bench *b, double peak) {
+    struct onp_kernel_time best = {0};
+    for (int i = 0; i < b->options.runs; i++) {
+        struct onp_kernel_time *list = NULL;
+        size_t count = 0;
+        onp_exec_profile_reset(b->exec);
+        ONP_TRY(onp_exec_run(b->exec));
+        ONP_TRY(onp_exec_profile(b->exec, &list, &count));
+        if (count == 1 && (i == 0 || list[0].seconds < best.seconds)) best = list[0];
+        free(list);
+    }
+    ONP_TRY(peak_measure(b, &peak));
+    if (best.seconds <= 0.0)
+        return onp_fail(&b->context.log, ONP_ERR_DEVICE, "the device gives no usable times");
+    const double rate = best.flops / best.seconds;
+    printf("%-12s %-36s %-20s %9.3f ms %8.1f GFLOP/s %7.1f GB/s  peak %7.1f  %.3f\n", best.op,
+           best.shape, best.variant, best.seconds * 1e3, rate * 1e-9,
+           best.bytes / best.seconds * 1e-9, peak * 1e-9, rate / peak);
+    fflush(stdout);
+    return ONP_OK;
+}
+
+static enum onp_status run_shape(struct bench *b, const struct shape *shape) {
+    onp_graph_reset(b->graph);
+    b->rng.state = 1;
+    struct onp_tensor *dst = shape->build(b, shape->p);
+    enum onp_status status = onp_graph_status(b->graph);
+    double peak = 0.0;
+    if (status == ONP_OK) {
+        dst->keep = true;
+        if (prepare(b, &status) && status == ONP_OK) {
+            status = peak_measure(b, &peak);
+            if (status == ONP_OK) status = measure(b, peak);
+        }
+    }
+    free_weights(b);
+    return status;
+}
+
+static enum onp_status run(struct bench *b) {
+    ONP_TRY(onp_registry_open(&b->context, b->options.device, false, &b->device));
+    onp_tuning_choose(b->device);
+    if (b->device->caps.reference)
+        return onp_fail(&b->context.log, ONP_ERR_ARGUMENT, "the reference has no kernels to time");
+    ONP_TRY(onp_graph_create(&b->context.log, &b->graph));
+    ONP_TRY(onp_exec_create(b->device, &b->exec));
+    ONP_TRY(onp_exec_profile_enable(b->exec, true));
+    ONP_TRY(peak_prepare(b));
+    printf("%s, %s, %u compute units, tuning %s, %s weights, best of %d\n", b->device->info.name,
+           b->device->info.driver, b->device->caps.compute_units, b->device->tuning.row,
+           b->options.half ? "half" : "float32", b->options.runs);
+    for (size_t i = 0; i < ONP_COUNT(shapes); i++)
+        if ((!b->options.op || strstr(shapes[i].op, b->options.op)) &&
+            (!b->options.quick || shapes[i].quick))
+            ONP_TRY(run_shape(b, &shapes[i]));
+    return ONP_OK;
+}
+
+// --- Command line -------------------------------------------------------------------------------
+
+static bool parse(int argc, char **argv, struct options *o) {
+    for (int i = 1; i < argc; i++) {
+        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+        if (strcmp(argv[i], "--half") == 0) {
+            o->half = true;
+            continue;
+        }
+        if (strcmp(argv[i], "--quick") == 0) {
+            o->quick = true;
+            continue;
+        }
+        if (!value) return false;
+        if (strcmp(argv[i], "--device") == 0)
+            o->device = value;
+        else if (strcmp(argv[i], "--op") == 0)
+            o->op = value;
+        else if (strcmp(argv[i], "--variant") == 0)
+            o->variant = value;
+        else if (strcmp(argv[i], "--runs") == 0)
+            o->runs = atoi(value);
+        else
+            return false;
+        i++;
+    }
+    return o->runs > 0;
+}
+
+int main(int argc, char **argv) {
+    struct bench b = {.options = {.device = getenv("ONEPEACE_DEVICE"), .runs = 5}};
+    b.context.log = (struct onp_log){.fn = print_message, .level = ONP_LOG_WARNING};
+    pthread_mutex_init(&b.context.log.mutex, NULL);
+    if (!parse(argc, argv, &b.options)) {
+        fprintf(stderr,
+                "usage: %s [--device SELECTOR] [--op TEXT] [--variant NAME] [--half] [--runs N] "
+                "[--quick]\n",
+                argv[0]);
+        return 2;
+    }
+    const enum onp_status status = run(&b);
+    onp_exec_destroy(b.exec);
+    onp_graph_destroy(b.graph);
+    if (b.sink) b.device->backend->buffer_destroy(b.sink);
+    onp_registry_close(b.device);
+    pthread_mutex_destroy(&b.context.log.mutex);
+    return status == ONP_OK ? 0 : 1;
+}
