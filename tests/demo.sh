@@ -8,8 +8,16 @@ model=$data/micro/ckpt/retrieval_fp32.pt
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/onepeace-demo.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 
+# Shows a command, arguments with spaces quoted, and runs it.
 run() {
-    printf '\n$ %s\n' "$*"
+    printf '\n$'
+    for word in "$@"; do
+        case $word in
+        *' '*) printf " '%s'" "$word" ;;
+        *) printf ' %s' "$word" ;;
+        esac
+    done
+    printf '\n'
     "$@"
 }
 
