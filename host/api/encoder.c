@@ -138,7 +138,9 @@ static enum onp_status warm_up(struct onp_encoder *encoder) {
         const enum onp_modality m = (enum onp_modality)i;
         if (!(encoder->params.modalities & ONP_BIT(m))) continue;
         const int64_t longest = encoder->model->family->longest_item(encoder->model->hparams, m);
-        const int64_t shortest = m == ONP_TEXT ? 1 : m == ONP_IMAGE ? 0 : 16000;
+        int64_t shortest = m == ONP_TEXT ? 1 : longest / 15;
+        if (encoder->model->family->item_rows(encoder->model->hparams, m, shortest) < 2)
+            shortest = longest; // one frame takes more than that
         ONP_TRY(warm(encoder, m, (int32_t)encoder->stats.max_batch[m], longest, false));
         ONP_TRY(warm(encoder, m, 1, longest, encoder->params.explain));
         ONP_TRY(warm(encoder, m, 1, shortest, false));

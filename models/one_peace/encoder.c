@@ -158,6 +158,21 @@ static struct onp_weight *weights_list(struct onp_weights *weights, size_t *coun
     return weights->list;
 }
 
+// Samples of the longest clip: convolutions with small strides reach the limit of positions before
+// the limit of time.
+static int64_t longest_clip(const struct onp_hparams *hp) {
+    int64_t low = 0, high = (int64_t)(hp->max_audio_seconds * ONP_SAMPLE_RATE);
+    if (onp_wave_frames(hp, high) < ONP_MAX_POSITIONS) return high;
+    while (high - low > 1) { // frames grow with the samples: low fits, high does not
+        const int64_t middle = low + (high - low) / 2;
+        if (onp_wave_frames(hp, middle) < ONP_MAX_POSITIONS)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 static int64_t longest_item(const struct onp_hparams *hp, enum onp_modality modality) {
     switch (modality) {
     case ONP_TEXT:
@@ -165,7 +180,7 @@ static int64_t longest_item(const struct onp_hparams *hp, enum onp_modality moda
     case ONP_IMAGE:
         return 0;
     case ONP_AUDIO:
-        return (int64_t)(hp->max_audio_seconds * ONP_SAMPLE_RATE);
+        return longest_clip(hp);
     }
     return 0;
 }

@@ -7,8 +7,10 @@
 #include <string.h>
 
 #include "models/one_peace/one_peace.h"
+#include "models/one_peace/preprocess.h"
 
 #define MAX_LAYERS 512
+#define MAX_SIDE   128 // patches: 2048 pixels, where attention over a picture takes minutes
 
 // The file being read, with room for building names.
 struct reader {
@@ -122,6 +124,8 @@ static enum onp_status read_text(struct reader *r) {
     dimension(find(r, r->adapter, "text_adapter.embed_tokens.weight"), 0, &r->hp->vocab);
     dimension(find(r, r->adapter, "text_adapter.embed_positions.weight"), 0,
               &r->hp->text_positions);
+    if (r->hp->text_positions == 1)
+        return bad(r, "text_adapter.embed_positions.weight has one row, which leaves no token");
     if (r->hp->text_positions > ONP_MAX_POSITIONS) r->hp->text_positions = ONP_MAX_POSITIONS;
     return read_sequence_table(r, ONP_TEXT);
 }
@@ -143,12 +147,41 @@ static enum onp_status read_image(struct reader *r) {
                        "gives",
                        rows);
         hp->patches_per_side = (side + 1) / 2;
+        if (hp->patches_per_side > MAX_SIDE)
+            return bad(
+                r,
+                "the image relative-position table is for pictures of %d pixels a side, this "
+                "version takes at most %d",
+                16 * hp->patches_per_side, 16 * MAX_SIDE);
     }
     if (dimension(find(r, r->adapter, "image_adapter.pos_embed"), 0, &positions)) {
         hp->pos_grid = whole_root((int64_t)positions - 1);
         if (hp->pos_grid == 0)
             return bad(r, "image_adapter.pos_embed has %d rows, not 1 + a square", positions);
     }
+    return ONP_OK;
+}
+
+// The specification must fit the tensors, and the longest clip must give a frame.
+static enum onp_status check_wave_convs(const struct reader *r) {
+    const struct onp_hparams *hp = r->hp;
+    int32_t in = 1;
+    for (int32_t i = 0; i < hp->conv_count; i++) {
+        const struct onp_wave_conv *c = &hp->convs[i];
+        const struct onp_file_tensor *t =
+            find(r, r->adapter, "audio_adapter.embed_audios.0.conv_layers.%d.0.weight", i);
+        if (t && (t->dims != 3 || t->shape[0] != c->channels || t->shape[1] != in ||
+                  t->shape[2] != c->kernel))
+            return bad(r,
+                       "feature_encoder_spec gives convolution %d the shape [%d, %d, %d], but %s "
+                       "has another",
+                       i, c->channels, in, c->kernel, t->name);
+        in = c->channels;
+    }
+    const double samples = hp->max_audio_seconds * ONP_SAMPLE_RATE;
+    if (onp_wave_frames(hp, (int64_t)samples) < 1)
+        return bad(r, "feature_encoder_spec gives no frame even for a clip of %g s",
+                   hp->max_audio_seconds);
     return ONP_OK;
 }
 
@@ -171,7 +204,7 @@ static enum onp_status read_wave_convs(struct reader *r) {
         return bad(r, "feature_encoder_spec \"%.100s\" cannot be read: %s", text, why);
     }
     hp->wave_channels = hp->convs[hp->conv_count - 1].channels;
-    return ONP_OK;
+    return check_wave_convs(r);
 }
 
 static enum onp_status read_audio(struct reader *r) {
@@ -214,8 +247,7 @@ static void read_scalars(struct reader *r) {
         snprintf(hp->name, sizeof hp->name, "%s", text);
     if (onp_config_string(config, "task.head_type", &text))
         snprintf(hp->head_type, sizeof hp->head_type, "%s", text);
-    hp->max_audio_seconds = 15.0; // the hub's limit, whatever max_duration a data set had
-    float scale = 2.6592600f;     // ln(1 / 0.07), upstream's initial value
+    float scale = 2.6592600f; // ln(1 / 0.07), upstream's initial value
     const struct onp_file_tensor *t = onp_model_file_find(r->file, "logit_scale");
     if (t && t->count == 1 && t->dtype <= ONP_F64) onp_file_tensor_read(t, 0, 1, &scale);
     const double clamped = fmin(fmax((double)scale, 0.0), log(100.0));
@@ -244,6 +276,7 @@ enum onp_status onp_one_peace_open(const struct onp_model_file *file, const stru
                                    struct onp_hparams **out) {
     struct onp_hparams *hp = calloc(1, sizeof *hp);
     if (!hp) return onp_fail(log, ONP_ERR_MEMORY, "no memory to open a model");
+    hp->max_audio_seconds = 15.0; // the hub's limit, whatever max_duration a data set had
     hp->vision_names = onp_model_file_find(file, "encoder.layers.0.gamma_1") != NULL;
     struct reader r = {.file = file, .log = log, .hp = hp};
     r.adapter = hp->vision_names ? "" : "encoder_wrapper.";

@@ -224,9 +224,17 @@ static void declare_text(struct declare *d) {
     d->weights->tokens =
         matrix(d, d->hp->vocab, dim, "encoder_wrapper.text_adapter.embed_tokens.weight");
     if (d->weights->tokens) d->weights->list[d->weights->count - 1].kind = ONP_WEIGHT_EMBEDDING;
-    branch->positions = matrix(d, d->hp->text_positions, dim,
-                               "encoder_wrapper.text_adapter.embed_positions.weight");
-    if (branch->positions) d->weights->list[d->weights->count - 1].kind = ONP_WEIGHT_VECTOR;
+    // The file may hold more positions than a sequence can have: the first ones are taken.
+    static const char name[] = "encoder_wrapper.text_adapter.embed_positions.weight";
+    char in_file[NAME_SIZE];
+    file_name(d->hp, name, in_file);
+    const struct onp_file_tensor *t = onp_model_file_find(d->file, in_file);
+    const int64_t used = d->hp->text_positions;
+    const int64_t stored = t && t->dims == 2 && t->shape[0] > used ? t->shape[0] : used;
+    struct onp_weight *p = add(d, ONP_WEIGHT_VECTOR, used, dim, name);
+    if (!p) return;
+    p->source[0] = source(d, name, 2, (const int64_t[]){stored, dim});
+    branch->positions = &p->tensor;
 }
 
 static void declare_image(struct declare *d) {
@@ -310,12 +318,14 @@ static enum onp_status verdict(const struct declare *d) {
         return onp_fail(d->log, ONP_ERR_FORMAT, "%s: weights of the wrong shape or type:%.3000s",
                         path, d->wrong.data);
     if (d->missing_count > 0)
-        return onp_fail(
-            d->log, ONP_ERR_MISSING, "%s lacks %zu weights that these branches need:%.3000s%s%s",
-            path, d->missing_count, d->missing.data, d->missing_count > 20 ? "\n  ..." : "",
-            d->hp->vision_names ? "\na stand-alone vision export has none of these: use "
-                                  "the checkpoint that it was made from"
-                                : "");
+        return onp_fail(d->log, ONP_ERR_MISSING,
+                        "%s lacks %zu weight%s that the branches asked for need:%.3000s%s%s", path,
+                        d->missing_count, d->missing_count == 1 ? "" : "s", d->missing.data,
+                        d->missing_count > 20 ? "\n  ..." : "",
+                        d->hp->vision_names
+                            ? "\na stand-alone vision export has none of these: use "
+                              "the checkpoint that it was made from"
+                            : "");
     return ONP_OK;
 }
 
