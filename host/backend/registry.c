@@ -153,6 +153,12 @@ static void tell_all(const struct onp_device_info *list, size_t count, struct on
                list[i].refused ? ", refused: " : "", list[i].refused ? list[i].note : "");
 }
 
+static bool has_opencl(const struct onp_device_info *list, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (!is_ref(&list[i])) return true;
+    return false;
+}
+
 bool onp_registry_choose(const struct onp_device_info *list, size_t count, const char *selector,
                          bool force, struct onp_choice *choice) {
     *choice = (struct onp_choice){0};
@@ -163,13 +169,13 @@ bool onp_registry_choose(const struct onp_device_info *list, size_t count, const
             (best == count || rank(&s, &list[i]) < rank(&s, &list[best])))
             best = i;
     if (best == count) {
-        if (s.kind == AUTO)
+        if (s.kind != AUTO)
+            append(choice->problem, sizeof choice->problem, "no device matches \"%.200s\"%s",
+                   selector, has_opencl(list, count) ? "" : ": ");
+        if (!has_opencl(list, count))
             append(choice->problem, sizeof choice->problem,
                    "no OpenCL device was found: install the driver of your GPU, or PoCL "
                    "(pocl-opencl-icd) for the CPU, or ask for \"ref\"");
-        else
-            append(choice->problem, sizeof choice->problem, "no device matches \"%.200s\"",
-                   selector);
         tell_all(list, count, choice);
         return false;
     }

@@ -101,8 +101,11 @@ static void print_list(const struct devices *d) {
     for (size_t i = 0; i < d->count; i++) print_device(&d->list[i], d->list[i].index == d->chosen);
     if (d->chosen >= 0)
         printf("\n* is what would be chosen now; --device or ONEPEACE_DEVICE picks another.\n");
-    else
+    else if (d->count > 1)
         printf("\nNo device would be chosen; --device or ONEPEACE_DEVICE picks one.\n");
+    else
+        printf("\nThere is no OpenCL device: install the driver of your GPU, or PoCL\n"
+               "(pocl-opencl-icd) for the CPU. --device ref runs the slow reference.\n");
 }
 
 // With a selector the library itself says which device it means, and why.

@@ -114,8 +114,10 @@ static void force_opens_what_is_refused(void **state) {
 
 static void reference_alone_is_never_automatic(void **state) {
     (void)state;
-    static const struct expectation table[] = {
-        {NULL, -1, "the reference"}, {"cpu", -1, NULL}, {"ref", 0, NULL}, {"0", 0, NULL}};
+    static const struct expectation table[] = {{NULL, -1, "the reference"},
+                                               {"cpu", -1, "pocl-opencl-icd"},
+                                               {"ref", 0, NULL},
+                                               {"0", 0, NULL}};
     for (size_t i = 0; i < ONP_COUNT(table); i++) check(&office[5], 1, false, &table[i]);
     const struct expectation none = {NULL, -1, "pocl-opencl-icd"};
     check(NULL, 0, false, &none);
