@@ -11,7 +11,7 @@
 #include "cli/session.h"
 
 // Items prepared at a time; prepared pictures and sounds take about 1 MB each.
-enum { CHUNK = 64 };
+enum { CHUNK = 64, CHUNK_MOST = 512 };
 
 struct run {
     struct onp_cli_session *session;
@@ -216,10 +216,12 @@ static int check_faults(const struct run *run) {
 }
 
 static int allocate(struct run *run) {
-    // With upstream's padding the batches must not be cut by a chunk.
     size_t batch = (size_t)run->session->settings->batch;
     run->chunk = CHUNK;
     if (batch > 1) run->chunk = batch > CHUNK ? batch : CHUNK / batch * batch;
+    // Only with upstream's padding must a chunk never cut a batch, whatever memory that takes.
+    if (run->chunk > CHUNK_MOST && !run->session->settings->upstream_padding)
+        run->chunk = CHUNK_MOST;
     if (run->chunk > run->items->count) run->chunk = run->items->count;
     run->inputs = calloc(run->chunk, sizeof(*run->inputs));
     run->indices = calloc(run->chunk, sizeof *run->indices);

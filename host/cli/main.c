@@ -79,5 +79,6 @@ static void fill_standard_streams(void) {
 int main(int argc, char **argv) {
     fill_standard_streams();
     signal(SIGPIPE, SIG_IGN);
+    setvbuf(stderr, NULL, _IOLBF, 0); // a message in one write, not a write for each character
     return onp_cli_stdout_end(run_command(argc, argv));
 }

@@ -49,6 +49,7 @@ void onp_cli_progress_step(size_t done) {
 void onp_cli_progress_hide(void) {
     if (!bar.visible) return;
     fputs("\r\033[K", stderr);
+    fflush(stderr);
     bar.visible = false;
 }
 

@@ -48,7 +48,7 @@ int onp_cli_session_model(struct onp_cli_session *session, const char *path) {
     return onp_cli_status(onp_model_get_info(session->model, &session->info));
 }
 
-// A selector or a variant that does not exist is wrong use.
+// A variant that does not exist is wrong use; a device that is not there is a failure.
 static int argument_status(enum onp_status status) {
     int code = onp_cli_status(status);
     return status == ONP_ERR_ARGUMENT ? ONP_CLI_USAGE : code;
