@@ -229,23 +229,35 @@ struct panel_split {
     int64_t rows, panels, depth; // of a work-item; k steps of a block
 };
 
-#define BLOCK_BYTES (192 * 1024) // of weights that stay in a cache of the usual 512 KiB
+#define BLOCK_BYTES (192 * 1024)      // of weights: stay in a cache of the usual 512 KiB
+#define ROWS_BYTES  (2 * 1024 * 1024) // of a's rows and of dst's: stay in a share of the last cache
+
+static int64_t at_most(int64_t x, int64_t limit) { return x < limit ? x : limit; }
+static int64_t at_least(int64_t x, int64_t limit) { return x > limit ? x : limit; }
+
+// Row blocks: as many as keep all units busy and a block's rows cached while its panels pass.
+static int64_t row_blocks(const struct onp_node *node, int64_t panels, int64_t tiles, int64_t units,
+                          int64_t mr) {
+    const struct onp_tensor *a = node->src[ONP_MATMUL_A];
+    const int64_t row_floats = at_most(a->ld, a->cols);
+    int64_t rows = ROWS_BYTES / (int64_t)sizeof(float) / at_least(row_floats, node->dst->ld / 4);
+    rows = at_least(rows, 256); // enough to pay for reading the weights
+    const int64_t cached = onp_div_up(tiles * mr, rows);
+    return at_most(at_least(cached, onp_div_up(4 * units, panels)), tiles);
+}
 
 static struct panel_split split_panels(const struct onp_node *node, const struct onp_device *device,
                                        int64_t mr) {
     const struct onp_tensor *w = node->src[ONP_MATMUL_W];
-    const int64_t m = node->dst->rows, panels = onp_div_up(w->rows, w->panel);
+    const int64_t panels = onp_div_up(w->rows, w->panel);
     const int64_t units = device->caps.compute_units ? device->caps.compute_units : 1;
-    const int64_t tiles = onp_div_up(m, mr);
-    // Enough work-items to keep all units busy, and no more: each reads its panels once.
-    int64_t row_blocks = onp_div_up(4 * units, panels);
-    if (row_blocks > tiles) row_blocks = tiles;
-    int64_t count = panels * row_blocks / (8 * units);
-    if (count < 1) count = 1;
-    if (count > 4) count = 4;
+    const int64_t tiles = onp_div_up(node->dst->rows, mr);
+    const int64_t blocks = row_blocks(node, panels, tiles, units, mr);
+    // About 16 work-items a unit: the last to end should not be waited for long.
+    const int64_t count = at_least(at_most(panels * blocks / (16 * units), panels), 1);
     const int64_t step = w->panel * (int64_t)onp_dtype_size(w->dtype);
     const bool whole = node->src[ONP_MATMUL_GATE] || tiles == 1;
-    return (struct panel_split){.rows = onp_div_up(tiles, row_blocks) * mr,
+    return (struct panel_split){.rows = onp_div_up(tiles, blocks) * mr,
                                 .panels = count,
                                 .depth = whole ? w->cols : onp_div_up(BLOCK_BYTES, step)};
 }
