@@ -38,7 +38,7 @@ static void find_shared(void) {
 }
 
 static int open_device(const char *selector, struct onp_device **out) {
-    if (onp_device_open(onp_golden.context, selector, false, out) == ONP_OK) return 0;
+    if (onp_device_open(onp_golden.context, selector, true, out) == ONP_OK) return 0;
     fprintf(stderr, "device %s: %s\n", selector ? selector : "auto", onp_last_error());
     return 1;
 }

@@ -219,7 +219,7 @@ int main(void) {
     struct onp_context context = {.log = {.fn = on_log, .level = ONP_LOG_WARNING}};
     pthread_mutex_init(&context.log.mutex, NULL);
     if (text) seed = strtoull(text, NULL, 0);
-    if (onp_registry_open(&context, selector, false, &device) != ONP_OK) return 1;
+    if (onp_registry_open(&context, selector, true, &device) != ONP_OK) return 1;
     if (device->caps.reference) {
         print_message("the reference has no kernels to test: name another device\n");
         return 1;

@@ -60,7 +60,7 @@ static void remove_fixture(struct fixture *f) {
 // ONP_TEST_DEVICE selects another device than the automatic one.
 static void open_device(struct fixture *f) {
     const enum onp_status status =
-        onp_registry_open(&f->context, getenv("ONP_TEST_DEVICE"), false, &f->device);
+        onp_registry_open(&f->context, getenv("ONP_TEST_DEVICE"), true, &f->device);
     if (status != ONP_OK) fail_msg("no device: %s", onp_last_error());
     assert_string_equal(f->device->backend->name, "opencl");
 }

@@ -291,7 +291,7 @@ struct worker {
 static void *work(void *user) {
     struct worker *w = user;
     struct onp_device *device;
-    if (onp_registry_open(&w->f->context, getenv("ONP_TEST_DEVICE"), false, &device) != ONP_OK)
+    if (onp_registry_open(&w->f->context, getenv("ONP_TEST_DEVICE"), true, &device) != ONP_OK)
         return NULL;
     const struct onp_backend *b = device->backend;
     bool good = true;

@@ -98,9 +98,16 @@ static const struct row rows[] = {
     {.platform = "rusticl",
      .device = "llvmpipe",
      .effects = LANES,
-     .evidence =
-         "own trial of rusticl 22.3.6: leaves a work-item's loops after 65535 iterations in "
-         "all, with wrong results; register tiles iterate too often, and are slow there"},
+     .evidence = "own trial of rusticl 22.3.6: register tiles iterate too often for the row below, "
+                 "and are slow there"},
+    {.platform = "rusticl",
+     .device = "llvmpipe",
+     .first = "22.3",
+     .before = "22.4",
+     .effects = REFUSE,
+     .note = "llvmpipe leaves long loops early, so large models come out wrong: use PoCL on a CPU",
+     .evidence = "own trial of rusticl 22.3.6: a work-item's loops end after 65535 iterations in "
+                 "all, without an error"},
     {.platform = "Oclgrind",
      .effects = SERIAL_BUILD | NO_PREFETCH | NO_LINE | NOTE,
      .note = "Oclgrind interprets kernels to check them: very slow",
