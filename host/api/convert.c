@@ -57,7 +57,7 @@ static enum onp_status check_branches(struct conversion *c, unsigned modalities)
     for (int m = 0; m < ONP_MODALITY_COUNT; m++)
         if (modalities & ~(info.modalities | info.partial) & ONP_BIT(m))
             return onp_fail(c->log, ONP_ERR_MISSING, "%s has no %s branch to convert",
-                            onp_model_file_path(c->file), onp_modality_name(m));
+                            onp_model_file_path(c->file), onp_modality_name((enum onp_modality)m));
     return ONP_OK;
 }
 

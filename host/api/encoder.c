@@ -170,7 +170,7 @@ static enum onp_status check_branches(const struct onp_model *model, unsigned mo
     for (int m = 0; m < ONP_MODALITY_COUNT; m++) {
         if (!(lacking & ONP_BIT(m)) || (model->info.partial & ONP_BIT(m))) continue;
         return onp_fail(log, ONP_ERR_MISSING, "%s has no %s branch", model->info.path,
-                        onp_modality_name(m));
+                        onp_modality_name((enum onp_modality)m));
     }
     const enum onp_status status =
         model->family->weights_create(model->hparams, model->file, modalities, log, &weights);
@@ -293,7 +293,8 @@ enum onp_status onp_encoder_embed(struct onp_encoder *encoder,
     for (int m = 0; m < ONP_MODALITY_COUNT; m++)
         if (wanted & ~encoder->params.modalities & ONP_BIT(m))
             return onp_fail(log_of(encoder), ONP_ERR_ARGUMENT,
-                            "the encoder was created without the %s branch", onp_modality_name(m));
+                            "the encoder was created without the %s branch",
+                            onp_modality_name((enum onp_modality)m));
     for (int m = 0; m < ONP_MODALITY_COUNT; m++)
         if (wanted & ONP_BIT(m))
             ONP_TRY(embed_modality(encoder, (enum onp_modality)m, inputs, count, rows));

@@ -66,8 +66,8 @@ static enum onp_status read_layers(struct reader *r) {
     while (find(r, r->encoder, "layers.%d.gamma_1", hp->layers))
         if (++hp->layers > MAX_LAYERS) return bad(r, "more than %d layers", MAX_LAYERS);
     for (int m = 0; m < ONP_MODALITY_COUNT; m++) {
-        const struct onp_file_tensor *t =
-            find(r, r->encoder, "layers.0.%s_ffn.0.wi_0.weight", onp_modality_name(m));
+        const struct onp_file_tensor *t = find(r, r->encoder, "layers.0.%s_ffn.0.wi_0.weight",
+                                               onp_modality_name((enum onp_modality)m));
         if (!t) continue;
         int32_t ffn;
         if (!dimension(t, 0, &ffn)) return bad(r, "%s has no usable shape", t->name);
@@ -90,7 +90,7 @@ static enum onp_status read_layers(struct reader *r) {
 
 // Heads and table rows from the relative-position tables; all branches must agree on the heads.
 static enum onp_status read_table(struct reader *r, enum onp_modality m, int32_t *rows) {
-    const char *name = onp_modality_name(m);
+    const char *name = onp_modality_name((enum onp_modality)m);
     const struct onp_file_tensor *t =
         find(r, r->adapter, "%s_adapter.rel_pos_table_list.0.weight", name);
     int32_t heads;
@@ -115,7 +115,7 @@ static enum onp_status read_sequence_table(struct reader *r, enum onp_modality m
     const int32_t b = (rows - 2) / 2;
     if (rows != 2 * b + 2 || b < 4 || b % 2 != 0 || b / 2 >= ONP_MAX_POSITIONS - 1)
         return bad(r, "the %s relative-position table has %d rows, which no bucket size gives",
-                   onp_modality_name(m), rows);
+                   onp_modality_name((enum onp_modality)m), rows);
     r->hp->bucket[m] = b;
     return ONP_OK;
 }
@@ -232,9 +232,9 @@ static enum onp_status read_audio(struct reader *r) {
 static void find_complete(struct reader *r) {
     for (int m = 0; m < ONP_MODALITY_COUNT; m++) {
         char proj[32];
-        snprintf(proj, sizeof proj, "%s_proj.weight", onp_modality_name(m));
+        snprintf(proj, sizeof proj, "%s_proj.weight", onp_modality_name((enum onp_modality)m));
         if ((r->hp->present & ONP_BIT(m)) && onp_model_file_find(r->file, proj) &&
-            find(r, r->encoder, "%s_layer_norm.weight", onp_modality_name(m)))
+            find(r, r->encoder, "%s_layer_norm.weight", onp_modality_name((enum onp_modality)m)))
             r->hp->complete |= ONP_BIT(m);
     }
 }

@@ -176,7 +176,8 @@ static void declare_layer(struct declare *d, int n, unsigned modalities) {
     layer->norm_2_w = vector(d, dim, LAYER "final_layer_norm.weight", n);
     layer->norm_2_b = vector(d, dim, LAYER "final_layer_norm.bias", n);
     for (int m = 0; m < ONP_MODALITY_COUNT; m++)
-        if (modalities & ONP_BIT(m)) declare_ffn(d, n, onp_modality_name(m), &layer->ffn[m]);
+        if (modalities & ONP_BIT(m))
+            declare_ffn(d, n, onp_modality_name((enum onp_modality)m), &layer->ffn[m]);
 }
 
 // One table for all layers or one each.
@@ -193,7 +194,7 @@ static void declare_bias(struct declare *d, enum onp_modality m, struct onp_bran
         }
         char name[NAME_SIZE];
         snprintf(name, sizeof name, "encoder_wrapper.%s_adapter.rel_pos_table_list.%d.weight",
-                 onp_modality_name(m), n);
+                 onp_modality_name((enum onp_modality)m), n);
         struct onp_weight *w = add(d, ONP_WEIGHT_VECTOR, hp->heads, cols, name);
         if (!w) return;
         w->source[0] = source(d, name, 2, (const int64_t[]){rows, hp->heads});
@@ -207,7 +208,7 @@ static void declare_bias(struct declare *d, enum onp_modality m, struct onp_bran
 static void declare_branch(struct declare *d, enum onp_modality m) {
     struct onp_branch *branch = &d->weights->branch[m];
     const int64_t dim = d->hp->embed_dim;
-    const char *name = onp_modality_name(m);
+    const char *name = onp_modality_name((enum onp_modality)m);
     char cls[NAME_SIZE];
     snprintf(cls, sizeof cls, "encoder_wrapper.%s_adapter.cls_embedding", name);
     branch->cls = token(d, cls);
