@@ -17,8 +17,7 @@ __kernel void matmul_epilogue(__global const float *restrict other, uint other_o
     float x = dst[at];
     if (epilogue & EPILOGUE_BIAS) x += bias[bias_offset + n];
     if (epilogue & (EPILOGUE_GELU | EPILOGUE_GATE)) x = gelu(x);
-    if (epilogue & EPILOGUE_GATE)
-        x *= other[other_offset + (size_t)m * (size_t)N + (size_t)n];
+    if (epilogue & EPILOGUE_GATE) x *= other[other_offset + (size_t)m * (size_t)N + (size_t)n];
     if (epilogue & EPILOGUE_RESIDUAL)
         x = fma(gamma[gamma_offset + n], x,
                 residual[residual_offset + (size_t)m * (size_t)ldr + (size_t)n]);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // dst[m][n] = epilogue(sum_k a[m][k] * w[n][k]) by work-group tiles in local memory, for GPUs.
 //
-//   -DTILE_M rows and -DTILE_N columns of a work-group's tile, -DTILE_K k steps at a time; -DTM rows
+//   -DTILE_M rows and -DTILE_N columns of a work-group's tile, -DTILE_K k steps at a time; -DTM
+//   rows
 //               times 4 columns a work-item; TM and TILE_N multiples of 4, TILE_M of TM
 //   -DWEIGHT_HALF: see prelude.h
 //   -DGATE      two products at once: dst = gelu(a * w) * (a * gate)
@@ -57,13 +58,14 @@ matmul_group(__global const float *restrict a, uint a_offset, __global const wei
         for (uint i = item; i < TILE_M * TILE_K; i += ITEMS) {
             const int k = (int)(i % TILE_K), row = (int)(i / TILE_K);
             // Rows beyond M repeat the last one: what they give is not written.
-            const float v = a[(size_t)min(m0 + row, M - 1) * (size_t)lda +
-                              (size_t)(k0 + min(k, k_count - 1))];
+            const float v =
+                a[(size_t)min(m0 + row, M - 1) * (size_t)lda + (size_t)(k0 + min(k, k_count - 1))];
             ((__local float *)a_tile[k])[row] = k < k_count ? v : 0.0f;
         }
         stage_weights(w_tile[0], w + w_offset + panel + (size_t)k0 * TILE_N, k_count, item);
 #ifdef GATE
-        stage_weights(gate_tile[0], gate + gate_offset + panel + (size_t)k0 * TILE_N, k_count, item);
+        stage_weights(gate_tile[0], gate + gate_offset + panel + (size_t)k0 * TILE_N, k_count,
+                      item);
 #endif
         barrier(CLK_LOCAL_MEM_FENCE);
         for (int k = 0; k < TILE_K; k++) {

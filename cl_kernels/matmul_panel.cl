@@ -88,8 +88,7 @@ static inline void block(const struct operands *o, __global const weight_t *pane
         }
         if (!(stage & STAGE_FRESH)) {
             UNROLL for (int i = 0; i < MR; i++) {
-                __global const float *d =
-                    o->dst + (size_t)min(m + i, o->end - 1) * (size_t)o->ldd;
+                __global const float *d = o->dst + (size_t)min(m + i, o->end - 1) * (size_t)o->ldd;
                 UNROLL for (int j = 0; j < NV; j++) {
                     if (j * VEC < o->width) sum[i][j] = load_some(d + j * VEC, o->width - j * VEC);
                 }

@@ -12,7 +12,8 @@
 
 static inline float weight_at(__global const weight_t *w, int n, int k, int K, int ldw) {
 #ifdef PANEL
-    return LOAD_WEIGHT(w, ((size_t)(n / PANEL) * (size_t)K + (size_t)k) * PANEL + (size_t)(n % PANEL));
+    return LOAD_WEIGHT(w,
+                       ((size_t)(n / PANEL) * (size_t)K + (size_t)k) * PANEL + (size_t)(n % PANEL));
 #else
     return LOAD_WEIGHT(w, (size_t)n * (size_t)ldw + (size_t)k);
 #endif

@@ -5,9 +5,7 @@
 
 __kernel void probe_fma(__global float *sink, uint sink_offset, int steps, float factor) {
     vecf x[CHAINS];
-    UNROLL for (int c = 0; c < CHAINS; c++) {
-        x[c] = (vecf)((float)get_global_id(0) + (float)c);
-    }
+    UNROLL for (int c = 0; c < CHAINS; c++) { x[c] = (vecf)((float)get_global_id(0) + (float)c); }
     const vecf a = (vecf)(factor), b = (vecf)(1.0f - factor);
     for (int s = 0; s < steps; s++) {
         UNROLL for (int u = 0; u < 8; u++) {
