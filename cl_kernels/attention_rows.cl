@@ -8,11 +8,11 @@
 // -DPANELS: panels of a key block.
 //
 // attention_pack, global {ceil(longest / KEYS), heads, items}, brings the keys of each head into
-// panels [HEAD][KEYS] and its values into rows; attention_rows, global {ceil(longest / ROWS), heads,
-// items}. Work-groups of one. Blocks beyond their item's length leave at once.
-// qkv (R, 3 * width), q, k and v side by side; item b owns rows offsets[b] .. offsets[b + 1] - 1 and
-// the panels from offsets[b] / KEYS + b on, of `panels` in each head. Bias lookup as in ops.h: the
-// last three columns of `table` belong to position 0.
+// panels [HEAD][KEYS] and its values into rows; attention_rows, global {ceil(longest / ROWS),
+// heads, items}. Work-groups of one. Blocks beyond their item's length leave at once. qkv (R, 3 *
+// width), q, k and v side by side; item b owns rows offsets[b] .. offsets[b + 1] - 1 and the panels
+// from offsets[b] / KEYS + b on, of `panels` in each head. Bias lookup as in ops.h: the last three
+// columns of `table` belong to position 0.
 
 #define KEYS   (VEC * NV)
 #define BLOCK  (KEYS * PANELS)
@@ -22,8 +22,7 @@
 __attribute__((reqd_work_group_size(1, 1, 1))) __kernel void
 attention_pack(__global const float *restrict qkv, uint qkv_offset, __global const int *offsets,
                uint offsets_offset, __global float *restrict keys, uint keys_offset,
-               __global float *restrict values, uint values_offset, int width, int ld,
-               int panels) {
+               __global float *restrict values, uint values_offset, int width, int ld, int panels) {
     int block = (int)get_global_id(0), head = (int)get_global_id(1), item = (int)get_global_id(2);
     offsets += offsets_offset + item;
     int start = offsets[0], length = offsets[1] - start, first = block * KEYS;
@@ -126,8 +125,7 @@ attention_rows(__global const float *restrict qkv, uint qkv_offset, __global con
     for (int i = 0; i < ROWS; i++) { // rows beyond the last repeat it and are not stored
         int row = min(first + i, length - 1);
         bias.base[i] = query_pos[query_pos_offset + row];
-        for (int c = 0; c < HEAD; c++)
-            q[c * ROWS + i] = qkv[(size_t)row * (size_t)ld + c] * scale;
+        for (int c = 0; c < HEAD; c++) q[c * ROWS + i] = qkv[(size_t)row * (size_t)ld + c] * scale;
         for (int c = 0; c < VALUES; c++) out[i * VALUES + c] = 0.0f;
         largest[i] = -INFINITY;
         total[i] = 0.0f;
@@ -200,8 +198,7 @@ attention_rows(__global const float *restrict qkv, uint qkv_offset, __global con
             UNROLL
             for (int i = 0; i < ROWS; i++) {
                 UNROLL
-                for (int j = 0; j < VALUE_NV; j++)
-                    acc[i][j] = VLOAD(j, o + i * VALUES) * shrink[i];
+                for (int j = 0; j < VALUE_NV; j++) acc[i][j] = VLOAD(j, o + i * VALUES) * shrink[i];
             }
             for (int k = 0; k < count; k++, v += CHUNK) {
                 vecf vv[VALUE_NV];

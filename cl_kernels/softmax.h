@@ -3,9 +3,9 @@
 // a float, names with v for a vecf (where VEC is set).
 
 // exp_negative(x) = e^x for x <= 0; below -87, and for -INFINITY, it is e^-87 = 1.6e-38, which
-// vanishes beside the 1 of a row's largest score. 2^n * 2^f with n whole and |f| <= 1/2: n is rounded
-// by adding and taking away 1.5 * 2^23, which leaves it in the low bits; 2^f is a polynomial of
-// relative error 1e-8. Absolute error of the whole below 2e-7.
+// vanishes beside the 1 of a row's largest score. 2^n * 2^f with n whole and |f| <= 1/2: n is
+// rounded by adding and taking away 1.5 * 2^23, which leaves it in the low bits; 2^f is a
+// polynomial of relative error 1e-8. Absolute error of the whole below 2e-7.
 //
 // limit_score(s) keeps a score finite, so that differences are never NaN whatever q and k were.
 #define DEFINE_SOFTMAX(EXP, LIMIT, F, AS_F, AS_I)                                                  \
@@ -34,7 +34,9 @@ DEFINE_SOFTMAX(vexp_negative, vlimit_score, vecf, CAT(as_float, VEC), CAT(as_int
 
 // Sum and maximum over the lanes.
 #if VEC == 16
-#define FOLD(x, OP) float8 x8 = OP(x.lo, x.hi); float4 x4 = OP(x8.lo, x8.hi)
+#define FOLD(x, OP)                                                                                \
+    float8 x8 = OP(x.lo, x.hi);                                                                    \
+    float4 x4 = OP(x8.lo, x8.hi)
 #elif VEC == 8
 #define FOLD(x, OP) float4 x4 = OP(x.lo, x.hi)
 #else

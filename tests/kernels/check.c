@@ -48,8 +48,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: %s OP [group|register|blas]\n", argv[0]);
         return 2;
     }
-    if (onp_registry_open(&context, selector ? selector : "cpu", true, &device) != ONP_OK)
-        return 1;
+    if (onp_registry_open(&context, selector ? selector : "cpu", true, &device) != ONP_OK) return 1;
     onp_tuning_choose(device);
     if (argc == 3 && !force(device, argv[2])) return 2;
     struct onp_selftest_summary summary;

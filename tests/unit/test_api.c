@@ -43,8 +43,8 @@ static int open_all(void **state) {
     if (onp_device_open(context, "ref", false, &ref) != ONP_OK) return 1;
     if (onp_model_open(context, data_path("micro/ckpt/retrieval_fp16.pt"), &tokenizer, &model))
         return 1;
-    return onp_model_open(context, data_path("micro_extra/ckpt/retrieval_al_perlayer_bf16.pt"), NULL,
-                          &bare) != ONP_OK;
+    return onp_model_open(context, data_path("micro_extra/ckpt/retrieval_al_perlayer_bf16.pt"),
+                          NULL, &bare) != ONP_OK;
 }
 
 static int close_all(void **state) {
@@ -126,8 +126,8 @@ static void test_memory(void **state) {
     assert_int_equal(weights[0], weights[1]);
     assert_true(arena[1] > 4 * arena[0] && arena[1] < 10 * arena[0]); // straight in the batch
     expect(onp_model_memory(model, 1, ONP_BF16, 1, weights, arena), ONP_ERR_ARGUMENT, "f16");
-    expect(onp_model_memory(bare, ONP_BIT(ONP_IMAGE), ONP_F32, 1, weights, arena),
-           ONP_ERR_MISSING, "image_proj.weight");
+    expect(onp_model_memory(bare, ONP_BIT(ONP_IMAGE), ONP_F32, 1, weights, arena), ONP_ERR_MISSING,
+           "image_proj.weight");
 }
 
 static void test_bad_inputs(void **state) {
@@ -178,8 +178,7 @@ static void test_bad_encoders(void **state) {
     struct onp_encoder_params params = {.dtype = ONP_BF16};
     expect(onp_encoder_create(ref, model, &params, &encoder), ONP_ERR_ARGUMENT, "f32 or f16");
     params = (struct onp_encoder_params){.modalities = ONP_BIT(ONP_IMAGE)};
-    expect(onp_encoder_create(ref, bare, &params, &encoder), ONP_ERR_MISSING,
-           "no image branch");
+    expect(onp_encoder_create(ref, bare, &params, &encoder), ONP_ERR_MISSING, "no image branch");
     params = (struct onp_encoder_params){.profile = true};
     expect(onp_encoder_create(ref, model, &params, &encoder), ONP_ERR_UNSUPPORTED, "clock");
     expect(onp_device_disable_variants(ref, "matmul_simple,nonsense"), ONP_ERR_ARGUMENT,
