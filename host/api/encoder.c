@@ -68,7 +68,23 @@ static enum onp_status load_weights(struct onp_encoder *encoder) {
 #define TARGET_ROWS    4096 // rows of a batch that keep any device busy
 #define UPSTREAM_BATCH 64   // clips padded together at most: their embeddings depend on it
 
-// Items per run: enough rows to keep the device busy, within a quarter of its memory.
+// The arena of a batch that was asked for. It grows with the items: of a batch far beyond the
+// device's memory only a part is planned, because the whole plan would fill the host's.
+static enum onp_status measure_asked(struct onp_encoder *encoder, enum onp_modality modality,
+                                     int32_t count, uint64_t *bytes) {
+    const int32_t part = count < 64 ? count : 64;
+    ONP_TRY(onp_measure_arena(encoder->model, encoder->weights, encoder->device, modality, part,
+                              bytes));
+    if (part == count) return ONP_OK;
+    const double whole = (double)*bytes / part * count;
+    *bytes = (uint64_t)whole;
+    if (whole > 2.0 * (double)encoder->device->info.global_bytes) return ONP_OK;
+    return onp_measure_arena(encoder->model, encoder->weights, encoder->device, modality, count,
+                             bytes);
+}
+
+// Items per run: enough rows to keep the device busy, within a quarter of its memory. A batch that
+// was asked for is taken as it is: check_memory then says what is wrong.
 static enum onp_status choose_batch(struct onp_encoder *encoder, enum onp_modality modality) {
     const struct onp_model *model = encoder->model;
     const struct onp_family *family = model->family;
@@ -81,11 +97,14 @@ static enum onp_status choose_batch(struct onp_encoder *encoder, enum onp_modali
     if (encoder->params.max_batch > 0) count = (int32_t)encoder->params.max_batch;
     if (count < 1) count = 1;
     uint64_t bytes = 0;
-    for (;; count = count / 2) {
-        ONP_TRY(
-            onp_measure_arena(model, encoder->weights, encoder->device, modality, count, &bytes));
-        // A batch that was asked for is tried as it is: the device then says what is wrong.
-        if (bytes <= limit || count == 1 || encoder->params.max_batch > 0) break;
+    if (encoder->params.max_batch > 0) {
+        ONP_TRY(measure_asked(encoder, modality, count, &bytes));
+    } else {
+        for (;; count /= 2) {
+            ONP_TRY(onp_measure_arena(model, encoder->weights, encoder->device, modality, count,
+                                      &bytes));
+            if (bytes <= limit || count == 1) break;
+        }
     }
     encoder->stats.max_batch[modality] = (uint32_t)count;
     if (bytes > encoder->stats.arena_bytes) encoder->stats.arena_bytes = bytes;
@@ -106,11 +125,12 @@ static enum onp_status check_memory(struct onp_encoder *encoder) {
             (double)info->global_bytes / 1e6);
     if (encoder->stats.weight_bytes + encoder->stats.arena_bytes <= info->global_bytes)
         return ONP_OK;
-    return onp_fail(log_of(encoder), ONP_ERR_DEVICE_MEMORY,
-                    "%s has %.0f MB, but %.1f MB of %s weights and %.1f MB of activations are "
-                    "needed: load fewer branches, store weights as f16, or use a smaller batch",
-                    info->name, (double)info->global_bytes / 1e6, weights,
-                    onp_dtype_name(encoder->params.dtype), arena);
+    return onp_fail(
+        log_of(encoder), ONP_ERR_DEVICE_MEMORY,
+        "%s has %.0f MB, but about %.1f MB of %s weights and %.1f MB of "
+        "activations are needed: load fewer branches, store weights as f16, or use a smaller batch",
+        info->name, (double)info->global_bytes / 1e6, weights,
+        onp_dtype_name(encoder->params.dtype), arena);
 }
 
 static enum onp_status prepare(struct onp_encoder *encoder, const struct onp_batch *batch,

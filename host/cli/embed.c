@@ -66,9 +66,11 @@ static void release_inputs(struct run *run) {
 static int create_encoder(struct run *run) {
     struct onp_cli_session *session = run->session;
     const struct onp_cli_settings *s = session->settings;
+    // Room for more items than there are would only cost memory.
+    const size_t batch = s->batch < run->items->count ? (size_t)s->batch : run->items->count;
     const struct onp_encoder_params params = {.modalities = run->items->modalities,
                                               .dtype = s->dtype ? ONP_F16 : ONP_F32,
-                                              .max_batch = (uint32_t)s->batch,
+                                              .max_batch = s->batch ? (uint32_t)batch : 0,
                                               .upstream_padding = s->upstream_padding,
                                               .profile = s->profile,
                                               .explain = s->explain};

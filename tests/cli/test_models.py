@@ -108,6 +108,15 @@ class Changed(Case):
         self.set(table, [(2 * 129 - 1) ** 2 + 3, heads])
         self.refused("2064 pixels", "at most 2048")
 
+    def test_batches_beyond_what_there_is(self):
+        """A batch has no room for items that do not come, and its plan does not fill the host."""
+        lines = "\n".join(f"audio\t{SOUND}" for _ in range(3))
+        rows = [self.embeds("--input", self.write("list", lines), "--batch", str(batch))
+                for batch in (1, 3, 65536)]
+        self.assertEqual(rows[1], rows[2])
+        self.assertLess(max(abs(a - b) for x, y in zip(rows[0], rows[1], strict=True)
+                            for a, b in zip(x, y, strict=True)), 1e-6)
+
     def test_missing_and_unfit_weights(self):
         name = ENCODER + "fusion_model.layers.1.gamma_2"
         dtype, shape, data = self.tensors.pop(name)
