@@ -168,11 +168,9 @@ int main(void) {
     size_t count = 0;
     for (size_t i = 0; i < ONP_COUNT(fixed) + RANDOM_COUNT; i++, count++) {
         const bool given = i < ONP_COUNT(fixed);
-        const struct onp_test_model *model = &fixed[i];
-        if (!given) {
-            random_models[i - ONP_COUNT(fixed)] = random_model(&rng);
-            model = &random_models[i - ONP_COUNT(fixed)];
-        }
+        struct onp_test_model *random = given ? NULL : &random_models[i - ONP_COUNT(fixed)];
+        if (random) *random = random_model(&rng);
+        const struct onp_test_model *model = random ? random : &fixed[i];
         snprintf(names[i], sizeof names[i], "%s model %zu", given ? "fixed" : "random", i);
         tests[i] = (struct CMUnitTest){names[i], test_size, NULL, NULL, (void *)(uintptr_t)model};
     }
