@@ -25,7 +25,7 @@ static inline void load_rows(__local float *to, __global const float *from, int 
     }
 }
 
-__attribute__((reqd_work_group_size(LANES, 1, 1))) __kernel void
+__attribute__((reqd_work_group_size(LANES, 1, 1))) FULL_REGISTERS __kernel void
 attention_group(__global const float *qkv, uint qkv_offset, __global const int *offsets,
                 uint offsets_offset, __global const float *table, uint table_offset,
                 __global const int *query_pos, uint query_pos_offset, __global const int *key_pos,

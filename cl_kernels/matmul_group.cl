@@ -27,7 +27,21 @@ static inline void stage_weights(__local float4 *tile, __global const weight_t *
         t[i] = i < (uint)(k_count * TILE_N) ? LOAD_WEIGHT(w, (size_t)i) : 0.0f;
 }
 
-__kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void
+// The epilogue of one element, in column n; times: the gate's product.
+static inline void finish(__global float *dst, float value, float times, int n, int N,
+                          __global const float *bias, __global const float *gamma,
+                          __global const float *residual, int epilogue) {
+    if (n >= N) return;
+    if (epilogue & EPILOGUE_BIAS) value += bias[n];
+    if (epilogue & (EPILOGUE_GELU | EPILOGUE_GATE)) value = gelu(value);
+#ifdef GATE
+    value *= times;
+#endif
+    if (epilogue & EPILOGUE_RESIDUAL) value = fma(gamma[n], value, residual[n]);
+    dst[n] = value;
+}
+
+__kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1))) FULL_REGISTERS void
 matmul_group(__global const float *restrict a, uint a_offset, __global const weight_t *restrict w,
              uint w_offset, __global const weight_t *restrict gate, uint gate_offset,
              __global const float *restrict bias, uint bias_offset,
@@ -88,28 +102,29 @@ matmul_group(__global const float *restrict a, uint a_offset, __global const wei
         barrier(CLK_LOCAL_MEM_FENCE);
     }
 
-    UNROLL for (int i = 0; i < TM; i++) {
+    // One copy of the epilogue: the sums move up row by row, so that no index is variable and they
+    // stay in registers even where a compiler does not unroll.
+    for (int i = 0; i < TM; i++) {
         const int m = m0 + (int)y * TM + i;
-        float out[4];
-        vstore4(sum[i], 0, out);
+        if (m < M) {
+            __global float *d = dst + dst_offset + (size_t)m * (size_t)ldd;
+            __global const float *r = residual + residual_offset + (size_t)m * (size_t)ldr;
+            const float4 v = sum[0];
 #ifdef GATE
-        float times[4];
-        vstore4(factor[i], 0, times);
+            const float4 t = factor[0];
+#else
+            const float4 t = (float4)(1.0f);
 #endif
-        UNROLL for (int j = 0; j < 4; j++) {
-            if (m < M && n + j < N) {
-                float value = out[j];
-                if (epilogue & EPILOGUE_BIAS) value += bias[bias_offset + n + j];
-                if (epilogue & (EPILOGUE_GELU | EPILOGUE_GATE)) value = gelu(value);
+            finish(d, v.s0, t.s0, n, N, bias + bias_offset, gamma + gamma_offset, r, epilogue);
+            finish(d, v.s1, t.s1, n + 1, N, bias + bias_offset, gamma + gamma_offset, r, epilogue);
+            finish(d, v.s2, t.s2, n + 2, N, bias + bias_offset, gamma + gamma_offset, r, epilogue);
+            finish(d, v.s3, t.s3, n + 3, N, bias + bias_offset, gamma + gamma_offset, r, epilogue);
+        }
+        UNROLL for (int j = 1; j < TM; j++) {
+            sum[j - 1] = sum[j];
 #ifdef GATE
-                value *= times[j];
+            factor[j - 1] = factor[j];
 #endif
-                if (epilogue & EPILOGUE_RESIDUAL)
-                    value =
-                        fma(gamma[gamma_offset + n + j], value,
-                            residual[residual_offset + (size_t)m * (size_t)ldr + (size_t)(n + j)]);
-                dst[dst_offset + (size_t)m * (size_t)ldd + (size_t)(n + j)] = value;
-            }
         }
     }
 }

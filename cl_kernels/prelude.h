@@ -37,6 +37,14 @@ typedef CAT(int, VEC) veci;
 #define PREFETCH_READ(p)
 #endif
 
+// Before a kernel that fills the registers. -DSUB_GROUP=n: Intel GPUs with sub-groups of 16 and 32,
+// whose compiler prefers 32 work-items a thread and spills; n is what it shall take.
+#ifdef SUB_GROUP
+#define FULL_REGISTERS __attribute__((intel_reqd_sub_group_size(SUB_GROUP)))
+#else
+#define FULL_REGISTERS
+#endif
+
 // Parts of a product's epilogue, bits of an int argument: see onp_matmul.
 #define EPILOGUE_BIAS     1
 #define EPILOGUE_GELU     2

@@ -202,8 +202,9 @@ static enum onp_status group_emit(const struct onp_node *node, struct onp_emitte
     set_blocks(&launch, node, shape.rows, shape.lanes);
     launch.local[0] = shape.lanes;
     launch.local[1] = launch.local[2] = 1;
-    snprintf(launch.defines, sizeof launch.defines, "-DHEAD=%d -DROWS=%d -DKEYS=%d -DLANES=%zu",
-             head_size(node), shape.rows, shape.keys, shape.lanes);
+    snprintf(launch.defines, sizeof launch.defines, "-DHEAD=%d -DROWS=%d -DKEYS=%d -DLANES=%zu%s",
+             head_size(node), shape.rows, shape.keys, shape.lanes,
+             onp_sub_group_define(emitter->device));
     push_arguments(&launch, node);
     return onp_emit_launch(emitter, &launch);
 }

@@ -195,6 +195,7 @@ static enum onp_status group_emit(const struct onp_node *node, struct onp_emitte
                (long long)tile.rows, (long long)tile.cols, (long long)tile.depth,
                (long long)tile.item_rows);
     if (node->src[ONP_MATMUL_GATE]) add_define(&launch, " -DGATE");
+    add_define(&launch, "%s", onp_sub_group_define(emitter->device));
     launch.local[0] = (size_t)tile.items;
     launch.local[1] = 1;
     launch.global[0] = (size_t)onp_div_up(node->dst->cols, tile.cols) * launch.local[0];

@@ -22,6 +22,10 @@ enum onp_status onp_emit_gemm(struct onp_emitter *emitter, const struct onp_gemm
 static inline void onp_push_tensor(struct onp_launch *launch, const struct onp_tensor *x) {
     onp_push_buffer(launch, x ? x->buffer : NULL, x ? (uint64_t)x->offset : 0);
 }
+// For kernels marked FULL_REGISTERS (see prelude.h). Only Intel GPUs have a least sub-group of 16.
+static inline const char *onp_sub_group_define(const struct onp_device *device) {
+    return device->caps.subgroup_size == 16 ? " -DSUB_GROUP=16" : "";
+}
 // First element of a tensor in directly addressable memory (C references).
 static inline void *onp_host_data(const struct onp_tensor *x) {
     return (char *)x->buffer->host + (size_t)x->offset * onp_dtype_size(x->dtype);
