@@ -43,7 +43,7 @@ LAW = {
 # Third-party headers with one home each.
 HOMES = {
     r"CL/": "opencl", r"clblast": "opencl", r"jansson": "io", r"sndfile": "io", r"soxr": "io",
-    r"stb": "io", r"jpeglib|jerror|png\.h": "io",
+    r"stb": "io", r"jpeglib|jerror|png\.h": "io", r"sqlite3": "cli",
 }
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 

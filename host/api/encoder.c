@@ -212,9 +212,6 @@ static enum onp_status create(struct onp_encoder *encoder) {
     ONP_TRY(onp_graph_create(log, &encoder->graph));
     ONP_TRY(onp_exec_create(encoder->device, &encoder->exec));
     start = seconds_now();
-    onp_log(
-        log, ONP_LOG_INFO,
-        "preparing kernels; the first time on a device this compiles them and may take a minute");
     ONP_TRY(warm_up(encoder));
     encoder->stats.compile_seconds = seconds_now() - start;
     encoder->stats.arena_bytes = onp_exec_arena_bytes(encoder->exec);

@@ -81,7 +81,7 @@ static int write_result(struct embed *e, int code, size_t rows) {
 }
 
 static int run(struct embed *e) {
-    const struct onp_cli_sink sink = {begin, add_row, e};
+    const struct onp_cli_sink sink = {.begin = begin, .row = add_row, .user = e};
     size_t rows = 0;
     int code = onp_cli_session_begin(&e->session, &e->settings);
     if (code == ONP_CLI_OK) code = check_arguments(e);

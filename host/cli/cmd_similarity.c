@@ -94,7 +94,7 @@ static int print_result(const struct similarity *s) {
 }
 
 static int run(struct similarity *s) {
-    const struct onp_cli_sink sink = {begin, add_row, s};
+    const struct onp_cli_sink sink = {.begin = begin, .row = add_row, .user = s};
     size_t rows = 0;
     int code = onp_cli_session_begin(&s->session, &s->settings);
     if (code != ONP_CLI_OK) return code;

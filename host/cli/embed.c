@@ -36,20 +36,22 @@ static enum onp_status prepare(const struct onp_cli_session *session,
     return onp_input_audio_file(model, item->value, input);
 }
 
-static int bad_item(struct run *run, const struct onp_cli_item *item, const char *reason) {
-    onp_cli_item_error(item, reason);
+static int bad_item(struct run *run, size_t index, enum onp_status status, const char *reason) {
+    if (run->sink->bad)
+        return run->sink->bad(run->sink->user, index, status, reason) ? ONP_CLI_OK : ONP_CLI_FAILED;
+    onp_cli_item_error(&run->items->list[index], reason);
     run->skipped++;
     return run->session->settings->keep_going ? ONP_CLI_OK : ONP_CLI_FAILED;
 }
 
 static int prepare_item(struct run *run, size_t index) {
     const struct onp_cli_item *item = &run->items->list[index];
-    if (item->fault) return bad_item(run, item, item->fault);
+    if (item->fault) return bad_item(run, index, ONP_ERR_IO, item->fault);
     struct onp_input *input = NULL;
     onp_cli_capture();
     enum onp_status status = prepare(run->session, item, &input);
     const char *reason = onp_cli_release(status);
-    if (status != ONP_OK) return bad_item(run, item, reason);
+    if (status != ONP_OK) return bad_item(run, index, status, reason);
     run->indices[run->ready] = index;
     run->inputs[run->ready++] = input;
     return ONP_CLI_OK;
@@ -65,17 +67,24 @@ static void release_inputs(struct run *run) {
 // The weights are loaded when the first good item is prepared: bad input fails before that.
 static int create_encoder(struct run *run) {
     struct onp_cli_session *session = run->session;
+    unsigned branches = run->items->modalities | session->more_modalities;
+    if (session->encoder && (branches & ~session->loaded) == 0) return ONP_CLI_OK;
     const struct onp_cli_settings *s = session->settings;
     // Room for more items than there are would only cost memory.
-    const size_t batch = s->batch < run->items->count ? (size_t)s->batch : run->items->count;
-    const struct onp_encoder_params params = {.modalities = run->items->modalities,
+    const size_t items =
+        run->items->count > session->more_items ? run->items->count : session->more_items;
+    const size_t batch = s->batch < items ? (size_t)s->batch : items;
+    const struct onp_encoder_params params = {.modalities = branches,
                                               .dtype = s->dtype ? ONP_F16 : ONP_F32,
                                               .max_batch = s->batch ? (uint32_t)batch : 0,
                                               .upstream_padding = s->upstream_padding,
                                               .profile = s->profile,
                                               .explain = s->explain};
-    int code = onp_cli_session_device(session);
+    int code = session->device ? ONP_CLI_OK : onp_cli_session_device(session);
     if (code != ONP_CLI_OK) return code;
+    onp_encoder_destroy(session->encoder);
+    session->encoder = NULL;
+    session->loaded = branches;
     return onp_cli_status(
         onp_encoder_create(session->device, session->model, &params, &session->encoder));
 }
@@ -86,7 +95,8 @@ static int begin(struct run *run) {
     int code = create_encoder(run);
     if (code != ONP_CLI_OK) return code;
     onp_cli_progress_start("embedding", run->items->count, !run->session->settings->quiet);
-    return run->sink->begin(run->sink->user, &run->session->info) ? ONP_CLI_OK : ONP_CLI_FAILED;
+    bool begun = !run->sink->begin || run->sink->begin(run->sink->user, &run->session->info);
+    return begun ? ONP_CLI_OK : ONP_CLI_FAILED;
 }
 
 static bool is_finite_row(const float *row, size_t dim) {
@@ -102,7 +112,7 @@ static int deliver(struct run *run) {
         const float *row = run->rows + i * dim;
         int code = ONP_CLI_OK;
         if (!is_finite_row(row, dim))
-            code = bad_item(run, &run->items->list[index],
+            code = bad_item(run, index, ONP_ERR_MISMATCH,
                             "its embedding is not finite; try --dtype f32 and 'onepeace selftest'");
         else if (!run->sink->row(run->sink->user, index, row))
             code = ONP_CLI_FAILED;
@@ -127,6 +137,8 @@ static int embed_chunk(struct run *run, size_t first) {
         if (code == ONP_CLI_OK) code = deliver(run);
     }
     release_inputs(run);
+    if (code == ONP_CLI_OK && run->sink->chunk_end && !run->sink->chunk_end(run->sink->user))
+        code = ONP_CLI_FAILED;
     onp_cli_progress_step(last);
     return code;
 }
@@ -207,7 +219,7 @@ static int check_branches(const struct onp_cli_session *session,
 }
 
 static int check_faults(const struct run *run) {
-    if (run->session->settings->keep_going) return ONP_CLI_OK;
+    if (run->session->settings->keep_going || run->sink->bad) return ONP_CLI_OK;
     for (size_t i = 0; i < run->items->count; i++) {
         const struct onp_cli_item *item = &run->items->list[i];
         if (!item->fault) continue;
@@ -224,6 +236,7 @@ static int allocate(struct run *run) {
     // Only with upstream's padding must a chunk never cut a batch, whatever memory that takes.
     if (run->chunk > CHUNK_MOST && !run->session->settings->upstream_padding)
         run->chunk = CHUNK_MOST;
+    if (run->sink->chunk && run->chunk > run->sink->chunk) run->chunk = run->sink->chunk;
     if (run->chunk > run->items->count) run->chunk = run->items->count;
     run->inputs = calloc(run->chunk, sizeof(*run->inputs));
     run->indices = calloc(run->chunk, sizeof *run->indices);
@@ -238,7 +251,7 @@ int onp_cli_embed(struct onp_cli_session *session, const char *model_path,
     struct run run = {.session = session, .items = items, .sink = sink};
     *rows = 0;
     int code = check_faults(&run);
-    if (code == ONP_CLI_OK) code = onp_cli_session_model(session, model_path);
+    if (code == ONP_CLI_OK && !session->model) code = onp_cli_session_model(session, model_path);
     if (code == ONP_CLI_OK) code = check_branches(session, items);
     if (code == ONP_CLI_OK) code = check_tokenizer(session, items);
     if (code == ONP_CLI_OK) code = allocate(&run);

@@ -19,6 +19,8 @@ struct command {
 static const struct command commands[] = {
     {"embed", onp_cli_cmd_embed, "embed texts, pictures and sounds into a file"},
     {"similarity", onp_cli_cmd_similarity, "how near texts, pictures and sounds are to each other"},
+    {"search", onp_cli_cmd_search, "the nearest pictures and sounds in folders"},
+    {"index", onp_cli_cmd_index, "embed the pictures and sounds of folders for later searches"},
     {"devices", onp_cli_cmd_devices, "the devices of this machine, and which would be chosen"},
     {"info", onp_cli_cmd_info, "what a model file holds and the memory it needs"},
     {"tokenize", onp_cli_cmd_tokenize, "the token ids of texts"},

@@ -240,6 +240,11 @@ void onp_cli_output_row(struct onp_cli_output *output, const struct onp_cli_row 
 
 bool onp_cli_output_failed(const struct onp_cli_output *output) { return output->error != 0; }
 
+FILE *onp_cli_output_stream(struct onp_cli_output *output) {
+    output->format = ONP_CLI_JSONL; // no header to be written again by commit
+    return output->file;
+}
+
 // --- Ending ------------------------------------------------------------------------------------
 
 static void forget(struct onp_cli_output *output, bool in_place) {
@@ -259,6 +264,7 @@ int onp_cli_output_commit(struct onp_cli_output *output) {
         note_error(output, fseeko(output->file, 0, SEEK_SET) != 0);
         write_rows_header(output);
     }
+    note_error(output, ferror(output->file) != 0);
     note_error(output, fflush(output->file) != 0);
     note_error(output, fsync(fileno(output->file)) != 0);
     bool done = false;

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 enum onp_cli_format { ONP_CLI_NPY, ONP_CLI_JSONL, ONP_CLI_CSV };
 
@@ -36,6 +37,9 @@ void onp_cli_output_row(struct onp_cli_output *output, const struct onp_cli_row 
 // A whole float32 array as .npy. dims is 1 to 3.
 void onp_cli_output_array(struct onp_cli_output *output, const float *values, const uint64_t *shape,
                           int dims);
+
+// The file itself, for what is none of these.
+FILE *onp_cli_output_stream(struct onp_cli_output *output);
 
 // Puts the file in place and frees `output`; write errors of every earlier call are reported here.
 // Returns an exit code.

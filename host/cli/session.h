@@ -54,19 +54,25 @@ struct onp_cli_settings {
                 "how texts are cleaned: as upstream's API does (hub,\n"                            \
                 "the default) or as its evaluation data sets")
 
-#define ONP_CLI_ENCODE_OPTIONS(s)                                                                  \
+#define ONP_CLI_STORAGE_OPTIONS(s)                                                                 \
     ONP_CLI_OPT("dtype", 0, ONP_CLI_CHOICE, "f32|f16", &(s)->dtype,                                \
                 "storage of the weights on the device (default: f32)"),                            \
         ONP_CLI_OPT_NUMBER("batch", "N", &(s)->batch, 1, 65536,                                    \
-                           "items per run at most (default: by device memory)"),                   \
+                           "items per run at most (default: by device memory)")
+
+#define ONP_CLI_REPORT_OPTIONS(s)                                                                  \
+    ONP_CLI_OPT_FLAG("explain", 0, &(s)->explain,                                                  \
+                     "say which kernel variant each operation takes, and\n"                        \
+                     "why others are refused"),                                                    \
+        ONP_CLI_OPT_FLAG("profile", 0, &(s)->profile, "print a table of kernel times")
+
+#define ONP_CLI_ENCODE_OPTIONS(s)                                                                  \
+    ONP_CLI_STORAGE_OPTIONS(s),                                                                    \
         ONP_CLI_OPT_FLAG("keep-going", 'k', &(s)->keep_going,                                      \
                          "skip bad items, report them, exit 1"),                                   \
         ONP_CLI_OPT_FLAG("upstream-padding", 0, &(s)->upstream_padding,                            \
                          "pad sounds to the longest of their batch, as\nupstream does"),           \
-        ONP_CLI_OPT_FLAG("explain", 0, &(s)->explain,                                              \
-                         "say which kernel variant each operation takes, and\n"                    \
-                         "why others are refused"),                                                \
-        ONP_CLI_OPT_FLAG("profile", 0, &(s)->profile, "print a table of kernel times")
+        ONP_CLI_REPORT_OPTIONS(s)
 
 struct onp_cli_session {
     const struct onp_cli_settings *settings;
@@ -75,6 +81,10 @@ struct onp_cli_session {
     struct onp_model_info info;
     struct onp_device *device;
     struct onp_encoder *encoder;
+    unsigned loaded; // branches of the encoder
+    // What a later run will need: its branches, and its items if they are more.
+    unsigned more_modalities;
+    size_t more_items;
 };
 
 // Each step returns an exit code and has said why. end frees everything made, in reverse order.
@@ -96,11 +106,16 @@ typedef bool (*onp_cli_row_fn)(void *user, size_t index, const float *row);
 // Everything from the items to their rows: opens the model and the device, embeds chunk by chunk,
 // so that memory is bounded whatever the number of items. Bad items end the run or, with
 // keep_going, are reported and skipped. `begin` is called once before the first row, with the
-// model's info. Returns an exit code; *rows counts the rows delivered.
+// model's info. Returns an exit code; *rows counts the rows delivered. A second run in the same
+// session takes the model, the device and (if it has the branches) the encoder of the first.
 struct onp_cli_sink {
-    bool (*begin)(void *user, const struct onp_model_info *info);
+    bool (*begin)(void *user, const struct onp_model_info *info); // NULL: nothing to do
     onp_cli_row_fn row;
     void *user;
+    // Receives bad items in place of a message and the end of the run; false stops. NULL: neither.
+    bool (*bad)(void *user, size_t index, enum onp_status status, const char *reason);
+    size_t chunk;                  // items prepared at a time at most; 0: the usual number
+    bool (*chunk_end)(void *user); // after the rows of some items; false stops. NULL: not called
 };
 int onp_cli_embed(struct onp_cli_session *session, const char *model_path,
                   const struct onp_cli_items *items, const struct onp_cli_sink *sink, size_t *rows);

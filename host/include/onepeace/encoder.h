@@ -105,6 +105,11 @@ ONP_API void onp_combine(const float *rows, size_t count, size_t dim, float *out
 ONP_API void onp_similarity(const float *a, size_t na, const float *b, size_t nb, size_t dim,
                             float *out);
 
+// SHA-256 of `bytes` bytes of a regular file from `first` on, or of as many as it has: a key under
+// which embeddings can be kept. UINT64_MAX means to the end.
+ONP_API enum onp_status onp_file_sha256(struct onp_context *context, const char *path,
+                                        uint64_t first, uint64_t bytes, unsigned char digest[32]);
+
 #ifdef __cplusplus
 }
 #endif

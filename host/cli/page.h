@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// Search results as one self-contained HTML page.
+#ifndef ONP_CLI_PAGE_H
+#define ONP_CLI_PAGE_H
+
+#include <stdio.h>
+
+#include "cli/items.h"
+
+struct onp_cli_hit {
+    float score;
+    enum onp_modality kind;
+    const char *path; // of the file
+    const char *name; // how it is shown
+};
+
+// Pictures and sounds are put into the page up to a size; it makes no request and runs no script.
+void onp_cli_page(FILE *file, const struct onp_cli_items *queries, const struct onp_cli_hit *hits,
+                  size_t count);
+
+#endif

@@ -1,0 +1,368 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Tests of index and search: test_search.py PROGRAM TEST_DATA
+
+Small pictures and sounds are made here; all runs on `ref`.
+"""
+import html.parser
+import json
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import struct
+import subprocess
+import sys
+import time
+import zlib
+
+from test_cli import BPE, MODEL, PICTURE, PROGRAM, SOUND, Case, main
+
+SEED = int(os.environ.get("ONP_TEST_SEED", "1"))
+
+
+def png(seed, side=20):
+    """A picture of seeded noise."""
+    rows = random.Random(seed)
+    raw = b"".join(b"\0" + rows.randbytes(3 * side) for _ in range(side))
+
+    def chunk(name, data):
+        return (struct.pack(">I", len(data)) + name + data
+                + struct.pack(">I", zlib.crc32(name + data)))
+
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+            + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b""))
+
+
+def wav(seed, samples=4000):
+    data = random.Random(seed).randbytes(2 * samples)
+    return (b"RIFF" + struct.pack("<I", 36 + len(data)) + b"WAVEfmt "
+            + struct.pack("<IHHIIHH", 16, 1, 1, 16000, 32000, 2, 16)
+            + b"data" + struct.pack("<I", len(data)) + data)
+
+
+class Search(Case):
+    def setUp(self):
+        super().setUp()
+        os.makedirs(self.path("media/sub"))
+        for i in range(4):
+            self.write(f"media/p{i}.png", png(i))
+        self.write("media/sub/s0.wav", wav(0))
+        self.write("media/sub/S1.WAV", wav(1))
+
+    def command(self, name, folders, model=MODEL):
+        return [name, *folders, "--index", self.path("i.sqlite"), "--model", model, "--device", "ref"]
+
+    def index(self, *folders, code=0, **more):
+        self.run_program(*self.command("index", folders or ["media"]), code=code, **more)
+        return self.counts()
+
+    def search(self, *query, folders=("media",), code=0, model=MODEL):
+        args = self.command("search", folders, model) + ["--tokenizer", BPE, "--json"]
+        out = self.run_program(*args, *(query or ("--text", "cow")), code=code)
+        return json.loads(out)
+
+    def counts(self):
+        """Embedded, known, damaged and dropped, as the last line about the index says."""
+        line = [l for l in self.err.splitlines() if l.startswith("onepeace: index ")][-1]
+        words = line.replace(",", "").split()
+        return [int(words[words.index(w) - 1]) for w in ("embedded", "known", "damaged", "dropped")]
+
+    def rows(self, file="i.sqlite"):
+        with sqlite3.connect(self.path(file)) as db:
+            rows = db.execute("SELECT f.path,f.kind,e.hash,e.row FROM files f JOIN embeddings e"
+                              " ON e.hash=f.hash AND e.kind=f.kind ORDER BY f.path").fetchall()
+        db.close()
+        return rows
+
+    def count(self, table):
+        with sqlite3.connect(self.path("i.sqlite")) as db:
+            (number,) = db.execute(f"SELECT count(*) FROM {table}").fetchone()
+        db.close()
+        return number
+
+
+class Results(Search):
+    def similarity(self, query, paths):
+        """The numbers of `similarity` between the items of a query and files."""
+        items = [x for p in paths for x in ("--image" if p.endswith("png") else "--audio", p)]
+        out = self.run_program("similarity", "--model", MODEL, "--tokenizer", BPE, "--device", "ref",
+                               "--json", *query, *items)
+        return [row[len(query) // 2:] for row in json.loads(out)["matrix"][:len(query) // 2]]
+
+    def test_equal_to_similarity(self):
+        for query in (["--text", "cow"], ["--image", PICTURE], ["--audio", SOUND]):
+            found = self.search(*query)["results"]
+            self.assertEqual(len(found), 6)
+            self.assertEqual([h["rank"] for h in found], [1, 2, 3, 4, 5, 6])
+            scores = [h["score"] for h in found]
+            self.assertEqual(scores, sorted(scores, reverse=True))
+            want = self.similarity(query, [h["path"] for h in found])[0]
+            for a, b in zip(scores, want, strict=True):
+                self.assertAlmostEqual(a, b, delta=1e-6)
+        self.assertEqual({h["path"] for h in found},
+                         {f"media/p{i}.png" for i in range(4)} | {"media/sub/s0.wav",
+                                                                  "media/sub/S1.WAV"})
+
+    def test_combined(self):
+        query = ["--text", "cow", "--image", PICTURE]
+        found = self.search(*query)["results"]
+        both = self.similarity(query, [h["path"] for h in found])
+        between = self.similarity(["--text", "cow"], [PICTURE])[0][0]
+        length = (2 + 2 * between) ** 0.5
+        for hit, a, b in zip(found, *both, strict=True):
+            self.assertAlmostEqual(hit["score"], (a + b) / length, delta=1e-6)
+
+    def test_top(self):
+        everything = self.search()["results"]
+        for top in 1, 3, 5, 6, 7:
+            self.assertEqual(self.search("--text", "cow", "--top", str(top))["results"],
+                             everything[:top])
+
+    def test_itself_is_nearest(self):
+        found = self.search("--image", "media/p2.png")["results"][0]
+        self.assertEqual(found["path"], "media/p2.png")
+        self.assertAlmostEqual(found["score"], 1.0, delta=1e-6)
+
+    def test_folders(self):
+        os.mkdir(self.path("other"))
+        self.write("other/x.png", png(50))
+        os.symlink(self.path("other"), self.path("media/link"))
+        self.write("media/.hidden.png", png(51))
+        self.assertEqual(len(self.search(folders=("media", "media/sub", "media"))["results"]), 6)
+        self.assertEqual([h["path"] for h in self.search(folders=("other/",))["results"]],
+                         ["other/x.png"])
+        self.assertEqual(len(self.search(folders=("media/sub", "other"))["results"]), 3)
+        self.assertEqual(len(self.search(folders=(self.path("media"),))["results"]), 6)
+
+    def test_table(self):
+        self.write("media/\033[31m\n.png", png(9))
+        out = self.run_program(*self.command("search", ["media"]), "--tokenizer", BPE, "--text", "cow")
+        lines = out.splitlines()
+        self.assertEqual(lines[0].split(), ["rank", "score", "kind", "path"])
+        self.assertEqual(len(lines), 8)
+        self.assertIn("media/?[31m?.png", out)
+
+    def test_page(self):
+        name = "media/<img src=x onerror=a>&\".png"
+        self.write(name, png(60))
+        self.search("--text", "<b>", "--image", PICTURE, "--html", "out.html")
+        with open(self.path("out.html"), encoding="utf-8") as file:
+            text = file.read()
+        seen, sources = [], []
+
+        class Parser(html.parser.HTMLParser):
+            def handle_starttag(self, tag, attrs):
+                seen.append(tag)
+                sources.extend(v for k, v in attrs if k in ("src", "href"))
+
+        Parser().feed(text)
+        self.assertEqual((seen.count("img"), seen.count("audio"), seen.count("script")), (6, 2, 0))
+        self.assertTrue(all(s.startswith(("data:image/png;base64,", "data:audio/wav;base64,"))
+                            for s in sources), sources)
+        self.assertNotIn("<b>", text)
+        self.assertNotIn("<img src=x", text)
+        self.no_output("media", "i.sqlite", "out.html")
+
+    def test_page_is_refused_early(self):
+        self.fails(1, "no/such", *self.command("search", ["media"]), "--tokenizer", BPE, "--text", "a",
+                   "--html", "no/such/out.html")
+        self.no_output("media")
+
+
+class Changes(Search):
+    def test_second_run(self):
+        self.assertEqual(self.index(), [6, 0, 0, 0])
+        rows = self.rows()
+        self.assertEqual(self.index(), [0, 6, 0, 0])
+        self.search()
+        self.assertEqual(self.counts(), [0, 6, 0, 0])
+        self.assertEqual(self.rows(), rows)
+
+    def test_changed_vanished_renamed(self):
+        self.index()
+        before = {row[0]: row[3] for row in self.rows()}
+        self.write("media/p0.png", png(100))
+        os.remove(self.path("media/p1.png"))
+        os.rename(self.path("media/p2.png"), self.path("media/renamed.png"))
+        shutil.copy(self.path("media/p3.png"), self.path("media/copy.png"))
+        os.utime(self.path("media/p3.png"), (1, 1))
+        self.assertEqual(self.index(), [1, 5, 0, 2])
+        after = {os.path.basename(row[0]): row[3] for row in self.rows()}
+        old = {os.path.basename(path): row for path, row in before.items()}
+        self.assertEqual(sorted(after), sorted([b"p0.png", b"p3.png", b"copy.png", b"renamed.png",
+                                                b"s0.wav", b"S1.WAV"]))
+        self.assertNotEqual(after[b"p0.png"], old[b"p0.png"])
+        self.assertEqual(after[b"renamed.png"], old[b"p2.png"])
+        self.assertEqual(after[b"copy.png"], old[b"p3.png"])
+        self.assertEqual(self.count("embeddings"), 5, "what no file refers to is pruned")
+
+    def test_same_size_and_time(self):
+        """Changed within the clock's grain: the size and the time are those of before."""
+        path = self.write("media/p0.png", b"x" * 1000 + png(200))
+        self.write("media/p0.png", png(201))
+        at = os.stat(path)
+        self.index()
+        with open(path, "r+b") as file:
+            file.write(png(202)[:at.st_size].ljust(at.st_size, b"\0"))
+        os.utime(path, ns=(at.st_atime_ns, at.st_mtime_ns))
+        self.assertEqual(self.index()[0], 1)
+
+    def test_damaged(self):
+        bad = self.write("media/bad.png", png(7)[:200])
+        self.write("media/text.wav", "no sound")
+        self.assertEqual(self.index(), [6, 0, 2, 0])
+        self.assertIn("bad.png", self.err)
+        self.assertIn("text.wav", self.err)
+        self.assertEqual(self.index(), [0, 6, 2, 0])
+        self.assertNotIn("bad.png", self.err)
+        self.write("media/bad.png", png(8))
+        self.assertEqual(self.index(), [1, 6, 1, 0])
+        self.assertTrue(os.path.exists(bad))
+
+    def test_names(self):
+        names = [b"line\nfeed.png", b"\xff\xfe.png", "\u00fc \u4e2d.png".encode(), b"-o.png", b" .png"]
+        for i, name in enumerate(names):
+            with open(os.path.join(os.fsencode(self.path("media")), name), "wb") as file:
+                file.write(png(20 + i))
+        found = self.search("--text", "cow", "--top", "99")["results"]
+        shown = {h.get("path_hex", h["path"].encode().hex()) for h in found}
+        self.assertLessEqual({(b"media/" + name).hex() for name in names}, shown)
+        self.assertEqual(len(found), 11)
+        self.search()
+        self.assertEqual(self.counts(), [0, 11, 0, 0])
+
+    def test_other_model_and_dtype(self):
+        self.index()
+        self.run_program("convert", MODEL, "other.safetensors", "--dtype", "bf16")
+        self.search(model="other.safetensors")
+        self.assertEqual(self.counts(), [6, 0, 0, 0])
+        self.search("--text", "cow", "--dtype", "f16")
+        self.assertEqual(self.counts(), [6, 0, 0, 0])
+        self.assertEqual(self.index(), [0, 6, 0, 0])
+        self.assertEqual(self.count("embeddings"), 18)
+
+    def test_model_without_a_branch(self):
+        self.run_program("convert", MODEL, "o.safetensors", "--branch", "text,image", "--tokenizer", BPE)
+        found = self.search(model="o.safetensors")["results"]
+        self.assertEqual([h["kind"] for h in found], ["image"] * 4)
+        self.assertIn("2 files left out", self.err)
+
+    def test_killed(self):
+        """Killed at random moments and run again: the rows of one undisturbed run."""
+        for i in range(100):
+            self.write(f"media/more{i:03}.png", png(1000 + i))
+        begin = time.monotonic()
+        self.index()
+        took = time.monotonic() - begin
+        want = self.rows()
+        self.assertEqual(len(want), 106)
+        os.rename(self.path("i.sqlite"), self.path("whole.sqlite"))
+        moments = random.Random(SEED)
+        kept = []
+        for _ in range(5):
+            with subprocess.Popen([PROGRAM, *self.command("index", ["media"])], cwd=self.dir,
+                                  stderr=subprocess.DEVNULL) as running:
+                time.sleep(moments.uniform(0.1, 0.9) * took)
+                running.send_signal(signal.SIGKILL)
+            if os.path.exists(self.path("i.sqlite")):
+                try:
+                    kept.append(self.count("embeddings"))
+                except sqlite3.OperationalError:  # killed before the tables were made
+                    kept.append(0)
+        self.assertEqual(kept, sorted(kept), f"a run lost what was done (seed {SEED})")
+        embedded = self.index()[0]
+        self.assertEqual(self.rows(), want, f"seed {SEED}")
+        self.assertEqual(embedded, 106 - (kept[-1] if kept else 0))
+
+
+class Failures(Search):
+    def test_empty_folder(self):
+        os.mkdir(self.path("empty"))
+        self.fails(1, ["no pictures", "empty"], *self.command("index", ["empty"]))
+        self.index()
+        shutil.move(self.path("media"), self.path("away"))
+        os.mkdir(self.path("media"))
+        self.fails(1, "no pictures", *self.command("index", ["media"]))
+        self.assertEqual(self.count("embeddings"), 6, "a missing disk must not empty the index")
+
+    def test_folders(self):
+        self.fails(1, ["none", "No such file"], *self.command("index", ["none"]))
+        self.fails(1, "not a folder", *self.command("index", ["media/p0.png"]))
+        self.fails(2, "missing argument: FOLDER", "index", "--model", MODEL)
+        self.fails(2, "nothing to embed", *self.command("search", ["media"]))
+        self.fails(1, "no such file", *self.command("search", ["media"]), "--image", "none.png")
+        self.fails(2, "no model", "index", "media")
+
+    def test_unreadable(self):
+        self.index()
+        os.chmod(self.path("media/sub"), 0)
+        os.chmod(self.path("media/p0.png"), 0)
+        os.utime(self.path("media/p0.png"), (1, 1))
+        self.addCleanup(os.chmod, self.path("media/sub"), 0o700)
+        # Root reads everything unless it gives up the right to.
+        drop = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
+        program = drop * (os.geteuid() == 0) + [PROGRAM]
+        done = subprocess.run(program + self.command("index", ["media"]), cwd=self.dir, check=False,
+                              stderr=subprocess.PIPE, timeout=600)
+        self.err = done.stderr.decode()
+        self.assertEqual(done.returncode, 1, self.err)
+        self.assertIn("media/sub: Permission denied", self.err)
+        self.assertIn("media/p0.png: Permission denied", self.err)
+        self.assertEqual(self.counts()[:3], [0, 3, 0])
+        self.assertEqual(self.count("embeddings"), 5, "what is in a hidden folder is kept")
+
+    def test_damaged_index(self):
+        self.index()
+        with open(self.path("i.sqlite"), "rb") as file:
+            good = file.read()
+        for bad in (b"not a database" * 100, good[:100] + b"\x5a" * 5000 + good[5100:],
+                    good[:40000]):
+            self.write("i.sqlite", bad)
+            for name in "i.sqlite-wal", "i.sqlite-shm":
+                if os.path.exists(self.path(name)):
+                    os.remove(self.path(name))
+            self.fails(1, ["i.sqlite", "delete it"], *self.command("index", ["media"]))
+            os.remove(self.path("i.sqlite"))
+            self.assertEqual(self.index()[0], 6)
+
+    def test_foreign_databases(self):
+        self.index()
+        with sqlite3.connect(self.path("i.sqlite")) as db:
+            db.execute("PRAGMA user_version=99")
+        db.close()
+        self.fails(1, ["i.sqlite", "another version", "delete it"], *self.command("index", ["media"]))
+        os.remove(self.path("i.sqlite"))
+        with sqlite3.connect(self.path("i.sqlite")) as db:
+            db.execute("CREATE TABLE theirs(a)")
+        db.close()
+        with open(self.path("i.sqlite"), "rb") as file:
+            before = file.read()
+        self.fails(1, "another program", *self.command("index", ["media"]))
+        with open(self.path("i.sqlite"), "rb") as file:
+            self.assertEqual(file.read(), before)
+
+    def test_locked(self):
+        self.index()
+        db = sqlite3.connect(self.path("i.sqlite"), isolation_level=None)
+        db.execute("BEGIN IMMEDIATE")
+        self.write("media/new.png", png(70))
+        self.fails(1, ["i.sqlite", "locked"], *self.command("index", ["media"]))
+        db.execute("ROLLBACK")
+        db.close()
+        self.assertEqual(self.index(), [1, 6, 0, 0])
+
+    def test_place(self):
+        self.fails(1, ["no/i.sqlite", "--index"], "index", "media", "--model", MODEL, "--device", "ref",
+                   "--index", "no/i.sqlite")
+        self.write("file", "")
+        self.fails(1, "file/onepeace", "index", "media", "--model", MODEL, "--device", "ref",
+                   env={"XDG_CACHE_HOME": self.path("file")})
+        self.run_program("index", "media", "--model", MODEL, "--device", "ref",
+                         env={"XDG_CACHE_HOME": self.path("new/cache")})
+        self.assertTrue(os.path.exists(self.path("new/cache/onepeace/index.sqlite")))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
