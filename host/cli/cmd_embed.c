@@ -108,7 +108,7 @@ int onp_cli_cmd_embed(int argc, char **argv) {
     };
     const struct onp_cli_usage usage = {
         .command = "embed",
-        .synopsis = "--model FILE [options] -o OUT.npy|.jsonl|.csv\n"
+        .synopsis = "[--model FILE] [options] -o OUT.npy|.jsonl|.csv\n"
                     "(--text TEXT | --image FILE | --audio FILE | --input LIST)...",
         .about =
             "Embeds every item and writes one row per item, in command-line order; the lines of\n"

@@ -31,7 +31,7 @@ int onp_cli_cmd_index(int argc, char **argv) {
     };
     const struct onp_cli_usage usage = {
         .command = "index",
-        .synopsis = "FOLDER... --model FILE [options]",
+        .synopsis = "FOLDER... [--model FILE] [options]",
         .about =
             "Embeds the pictures (.jpg .jpeg .png .bmp) and sounds (.wav .flac .ogg .opus .aiff\n"
             ".aif) under the folders and keeps the embeddings for 'onepeace search'. Only new and\n"

@@ -184,9 +184,12 @@ static void print_table(const struct info *i) {
     for (int b = 0; b < ONP_MODALITY_COUNT; b++) print_branch(&i->branches[b]);
 }
 
-static int run(struct info *i, const char *path) {
+static int run(struct info *i) {
     int code = onp_cli_session_begin(&i->session, &i->settings);
-    if (code == ONP_CLI_OK) code = onp_cli_session_model(&i->session, path);
+    if (code != ONP_CLI_OK) return code;
+    const char *path = onp_cli_model_path("info", &i->settings);
+    if (!path) return ONP_CLI_USAGE;
+    code = onp_cli_session_model(&i->session, path);
     for (int m = 0; m < ONP_MODALITY_COUNT && code == ONP_CLI_OK; m++) code = read_branch(i, m);
     if (code != ONP_CLI_OK) return code;
     if (i->json)
@@ -204,18 +207,22 @@ int onp_cli_cmd_info(int argc, char **argv) {
     };
     const struct onp_cli_usage usage = {
         .command = "info",
-        .synopsis = "MODEL [--json]",
+        .synopsis = "[MODEL] [--json]",
         .about =
             "Prints what a model file holds: sizes, branches, head, dtype, and the device memory\n"
-            "that each branch needs. No weights are loaded and no device is used.",
+            "that each branch needs. No weights are loaded and no device is used. Without MODEL\n"
+            "it is about $ONEPEACE_MODEL, or else the small model that comes with the program.",
         .options = options,
         .option_count = sizeof options / sizeof options[0],
-        .min_positional = 1,
+        .min_positional = 0,
         .max_positional = 1,
         .positional = "MODEL"};
     size_t positional;
     int code;
-    if (onp_cli_parse(&usage, argc, argv, &positional, &code)) code = run(&i, argv[0]);
+    if (onp_cli_parse(&usage, argc, argv, &positional, &code)) {
+        i.settings.model = positional ? argv[0] : NULL;
+        code = run(&i);
+    }
     onp_cli_session_end(&i.session);
     return code;
 }

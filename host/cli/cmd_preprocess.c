@@ -6,9 +6,6 @@
 #include "cli/output.h"
 #include "cli/session.h"
 
-// What upstream's published model takes; used when no model says otherwise.
-enum { DEFAULT_SIDE = 256, DEFAULT_SECONDS = 15 };
-
 struct preprocess {
     struct onp_cli_settings settings;
     const char *image, *audio, *out;
@@ -33,21 +30,12 @@ static int with_model(struct preprocess *p, const char *model) {
     return ONP_CLI_OK;
 }
 
-static int without_model(struct preprocess *p) {
-    enum onp_status status;
-    if (p->image) {
-        uint64_t side = p->side ? p->side : DEFAULT_SIDE;
-        status = onp_preprocess_image(p->session.context, p->image, (uint32_t)side, &p->owned);
-        p->shape[0] = 3;
-        p->shape[1] = p->shape[2] = side;
-        p->dims = 3;
-    } else {
-        size_t count = 0;
-        status =
-            onp_preprocess_audio(p->session.context, p->audio, DEFAULT_SECONDS, &p->owned, &count);
-        p->shape[0] = count;
-        p->dims = 1;
-    }
+static int with_size(struct preprocess *p) {
+    enum onp_status status =
+        onp_preprocess_image(p->session.context, p->image, (uint32_t)p->side, &p->owned);
+    p->shape[0] = 3;
+    p->shape[1] = p->shape[2] = p->side;
+    p->dims = 3;
     p->values = p->owned;
     return onp_cli_status(status);
 }
@@ -69,10 +57,11 @@ static int run(struct preprocess *p) {
     int code = onp_cli_session_begin(&p->session, &p->settings);
     if (code == ONP_CLI_OK) code = check_arguments(p);
     if (code != ONP_CLI_OK) return code;
-    const char *model = p->side ? NULL : onp_cli_optional_model(&p->settings);
+    const char *model = p->side ? NULL : onp_cli_model_path("preprocess", &p->settings);
+    if (!p->side && !model) return ONP_CLI_USAGE;
     struct onp_cli_output *output = NULL;
     code = onp_cli_output_open(p->out, &output);
-    if (code == ONP_CLI_OK) code = model ? with_model(p, model) : without_model(p);
+    if (code == ONP_CLI_OK) code = model ? with_model(p, model) : with_size(p);
     if (code != ONP_CLI_OK) {
         onp_cli_output_discard(output);
         return code;
@@ -88,10 +77,12 @@ int onp_cli_cmd_preprocess(int argc, char **argv) {
         ONP_CLI_OPT("audio", 0, ONP_CLI_STRING, "FILE", &p.audio, "a sound"),
         ONP_CLI_OPT("output", 'o', ONP_CLI_STRING, "OUT.npy", &p.out,
                     "float32 [3,side,side] or [samples]; an existing file\nis replaced"),
-        ONP_CLI_OPT("model", 'm', ONP_CLI_STRING, "FILE", &p.settings.model,
-                    "model whose picture size and sound limit apply\n(default: $ONEPEACE_MODEL)"),
+        ONP_CLI_OPT(
+            "model", 'm', ONP_CLI_STRING, "FILE", &p.settings.model,
+            "model whose picture size and sound limit apply\n"
+            "(default: $ONEPEACE_MODEL, then the small model that\ncomes with the program)"),
         ONP_CLI_OPT_NUMBER("size", "PX", &p.side, 16, 4096,
-                           "side of the picture, without a model (default: 256)"),
+                           "side of the picture, in place of a model"),
         ONP_CLI_LOG_OPTIONS(&p.settings),
     };
     const struct onp_cli_usage usage = {

@@ -282,7 +282,7 @@ int onp_cli_cmd_search(int argc, char **argv) {
     };
     const struct onp_cli_usage usage = {
         .command = "search",
-        .synopsis = "FOLDER... --model FILE [options]\n"
+        .synopsis = "FOLDER... [--model FILE] [options]\n"
                     "(--text TEXT | --image FILE | --audio FILE | --input LIST)...",
         .about =
             "Finds the pictures and sounds under the folders that are nearest to the query.\n"

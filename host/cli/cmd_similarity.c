@@ -123,7 +123,7 @@ int onp_cli_cmd_similarity(int argc, char **argv) {
     };
     const struct onp_cli_usage usage = {
         .command = "similarity",
-        .synopsis = "--model FILE [options]\n"
+        .synopsis = "[--model FILE] [options]\n"
                     "(--text TEXT | --image FILE | --audio FILE | --input LIST)...",
         .about = "Embeds every item and prints the matrix of dot products of all with all.",
         .options = options,

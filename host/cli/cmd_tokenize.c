@@ -82,7 +82,7 @@ int onp_cli_cmd_tokenize(int argc, char **argv) {
     };
     const struct onp_cli_usage usage = {
         .command = "tokenize",
-        .synopsis = "(--model FILE | --tokenizer DIR) [options] [--] TEXT...",
+        .synopsis = "[--model FILE | --tokenizer DIR] [options] [--] TEXT...",
         .about = "Prints the token ids of each TEXT, </s> included, as one JSON array per line.",
         .options = options,
         .option_count = sizeof options / sizeof options[0],

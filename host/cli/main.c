@@ -37,7 +37,9 @@ static void print_usage(FILE *file) {
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         fprintf(file, "  %-12s%s\n", commands[i].name, commands[i].summary);
     fputs("\n'onepeace COMMAND --help' tells more about a command, 'onepeace --version' the\n"
-          "version. ONEPEACE_MODEL and ONEPEACE_DEVICE are the defaults of --model and --device.\n"
+          "version. ONEPEACE_MODEL and ONEPEACE_DEVICE are the defaults of --model and --device;\n"
+          "with neither --model nor ONEPEACE_MODEL, the small model that comes with the program\n"
+          "is used. ONEPEACE_DATADIR is the folder of that model, for unusual installations.\n"
           "\nExit status: 0 success, 1 failed, 2 wrong use.\n",
           file);
 }

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/datadir.h"
 #include "cli/session.h"
 
 static const char *from_environment(const char *variable, const char *what) {
@@ -11,14 +12,10 @@ static const char *from_environment(const char *variable, const char *what) {
     return value;
 }
 
-const char *onp_cli_optional_model(const struct onp_cli_settings *settings) {
-    return settings->model ? settings->model : from_environment("ONEPEACE_MODEL", "model");
-}
-
 const char *onp_cli_model_path(const char *command, const struct onp_cli_settings *settings) {
-    const char *path = onp_cli_optional_model(settings);
-    if (!path) onp_cli_wrong(command, "no model: give --model FILE or set ONEPEACE_MODEL");
-    return path;
+    if (settings->model) return settings->model;
+    const char *path = from_environment("ONEPEACE_MODEL", "model");
+    return path ? path : onp_cli_default_model(command);
 }
 
 const char *onp_cli_device_selector(const struct onp_cli_settings *settings) {

@@ -11,7 +11,7 @@
 
 struct onp_cli_settings {
     bool quiet, verbose;
-    const char *model, *tokenizer; // NULL: ONEPEACE_MODEL; the model's own
+    const char *model, *tokenizer; // NULL: ONEPEACE_MODEL, then the default; the model's own
     const char *device;            // NULL: ONEPEACE_DEVICE, then automatic
     bool force, no_cache;
     const char *cache_dir;
@@ -29,7 +29,8 @@ struct onp_cli_settings {
 
 #define ONP_CLI_MODEL_OPTION(s)                                                                    \
     ONP_CLI_OPT("model", 'm', ONP_CLI_STRING, "FILE", &(s)->model,                                 \
-                "model file (default: $ONEPEACE_MODEL)")
+                "model file (default: $ONEPEACE_MODEL, then the small\n"                           \
+                "model that comes with the program)")
 
 #define ONP_CLI_TOKENIZER_OPTION(s)                                                                \
     ONP_CLI_OPT("tokenizer", 0, ONP_CLI_STRING, "DIR", &(s)->tokenizer,                            \
@@ -93,10 +94,9 @@ int onp_cli_session_model(struct onp_cli_session *session, const char *path);
 int onp_cli_session_device(struct onp_cli_session *session);
 void onp_cli_session_end(struct onp_cli_session *session);
 
-// --model or ONEPEACE_MODEL (said on stderr). With neither, NULL and a complaint of wrong use.
+// --model, or ONEPEACE_MODEL, or the model that comes with the program (the latter two are said on
+// stderr). With none of these, NULL and a complaint of wrong use.
 const char *onp_cli_model_path(const char *command, const struct onp_cli_settings *settings);
-// The same where a model is not needed: NULL without a complaint.
-const char *onp_cli_optional_model(const struct onp_cli_settings *settings);
 // --device or ONEPEACE_DEVICE (said on stderr), NULL if neither is given.
 const char *onp_cli_device_selector(const struct onp_cli_settings *settings);
 

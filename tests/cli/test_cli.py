@@ -83,6 +83,7 @@ class Case(unittest.TestCase):
 
     def run_program(self, *args, code=0, stdin=b"", env=None, **more):
         environment = {k: v for k, v in os.environ.items() if not k.startswith("ONEPEACE_")}
+        environment["ONEPEACE_DATADIR"] = self.path("no-data")  # no default model
         environment.update(env or {})
         more.setdefault("stdout", subprocess.PIPE)
         done = subprocess.run([PROGRAM, *args], input=stdin, stderr=subprocess.PIPE, cwd=self.dir,
@@ -226,7 +227,7 @@ class WrongUse(Case):
         self.fails(2, "--dtype 'i8'", "convert", MODEL, "x.safetensors", "--dtype", "i8")
 
     def test_info_devices(self):
-        self.fails(2, "missing argument: MODEL", "info")
+        self.fails(2, "no model", "info")
         self.fails(2, "unexpected argument 'b'", "info", "a", "b")
         self.fails(2, "unexpected argument 'a'", "devices", "a")
         self.fails(2, "unexpected argument 'a'", "selftest", "a")
@@ -371,7 +372,7 @@ class Outputs(Case):
                              ("pipe.npy", "not a regular file"), ("/proc/x.npy", "/proc/x.npy"),
                              ("y" * 5000 + ".npy", "cannot write")):
             self.fails(1, reason, "embed", "--model", "missing.pt", *TEXT_ONLY_ITEMS, "-o", name)
-            self.fails(1, reason, "preprocess", "--image", PICTURE, "-o", name)
+            self.fails(1, reason, "preprocess", "--image", PICTURE, "--size", "64", "-o", name)
         self.fails(1, "No such file", "convert", MODEL, "nowhere/x.safetensors")
         self.no_output("d.npy", "pipe.npy")
 
@@ -441,7 +442,7 @@ class Outputs(Case):
     def test_file_size_limit(self):
         """A write that fails in the middle leaves neither the result nor the temporary file."""
         import resource
-        self.run_program("preprocess", "--image", PICTURE, "-o", "x.npy", code=1,
+        self.run_program("preprocess", "--image", PICTURE, "--size", "256", "-o", "x.npy", code=1,
                          preexec_fn=lambda: (signal.signal(signal.SIGXFSZ, signal.SIG_IGN),
                                              resource.setrlimit(resource.RLIMIT_FSIZE,
                                                                 (100000, 100000))))
@@ -603,8 +604,9 @@ class Embeddings(Case):
             self.run_program("preprocess", kind, source, "--model", MODEL, "-o", "p.npy")
             shape, _ = read_npy(self.path("p.npy"))
             self.assertEqual(len(shape), 3 if kind == "--image" else 1)
-            self.run_program("preprocess", kind, source, "-o", "q.npy")
-            self.assertEqual(read_npy(self.path("p.npy")), read_npy(self.path("q.npy")))
+            if kind == "--image":
+                self.run_program("preprocess", kind, source, "--size", "256", "-o", "q.npy")
+                self.assertEqual(read_npy(self.path("p.npy")), read_npy(self.path("q.npy")))
             self.assertEqual(self.embed("x.npy", kind, "p.npy"), self.embed("y.npy", kind, source))
 
     def test_preprocess_size(self):
