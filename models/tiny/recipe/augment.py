@@ -69,26 +69,29 @@ def warp(data, indices, rng, strength):
     return F.grid_sample(data.small[indices].float() / 255, grid, align_corners=False)
 
 
-def outlines(x, rng, strength):
-    """Dark lines along the borders of colours, with or without paler fills, for a part of them."""
-    n = len(x)
-    pick = np.where(rng.random(n) < 0.4 * strength)[0]
+def outlines(x, alpha, rng, strength):
+    """Dark lines around the figure and along its borders of colours, for a part of the pictures.
+
+    x is the picture on white, alpha its figure; both are changed, for the outer line grows outwards.
+    """
+    pick = np.where(rng.random(len(x)) < 0.25 + 0.35 * strength)[0]
     if not len(pick):
-        return x
-    y, k = x[pick], len(pick)
-    edge = torch.zeros(k, 1, *x.shape[2:])
-    across = (y[..., :, 1:] - y[..., :, :-1]).abs().amax(1, keepdim=True)
+        return
+    y, a, k = x[pick], alpha[pick], len(pick)
+    edge = torch.zeros_like(a)
+    edge[..., :, 1:] = (y[..., :, 1:] - y[..., :, :-1]).abs().amax(1, keepdim=True)
     down = (y[..., 1:, :] - y[..., :-1, :]).abs().amax(1, keepdim=True)
-    edge[..., :, 1:], edge[..., 1:, :] = across, torch.maximum(edge[..., 1:, :], down)
-    line = ((edge - uniform(rng, 0.06, 0.25, (k, 1, 1, 1))) * 8).clamp(0, 1)
-    thick = F.max_pool2d(F.pad(line, (0, 1, 0, 1)), 2, 1)
-    line = torch.where(as_tensor(rng.random((k, 1, 1, 1))) < 0.6, thick, line)
+    edge[..., 1:, :] = torch.maximum(edge[..., 1:, :], down)
+    line = ((edge - uniform(rng, 0.06, 0.3, (k, 1, 1, 1))) * 8).clamp(0, 1)
+    thick = as_tensor(rng.random((k, 1, 1, 1))) < 0.6
+    line = torch.where(thick, F.max_pool2d(F.pad(line, (0, 1, 0, 1)), 2, 1), line)
+    grown, shrunk = F.max_pool2d(a, 3, 1, 1), -F.max_pool2d(-a, 3, 1, 1)
+    line = torch.maximum(line, grown - torch.where(thick, shrunk, a))
     pale = torch.where(as_tensor(rng.random((k, 1, 1, 1))) < 0.35, uniform(rng, 0, 0.6, (k, 1, 1, 1)), 1.0)
-    rgb = 1 - (1 - y[:, :3]) * pale
     ink = uniform(rng, 0, 0.25, (k, 3, 1, 1))
     dark = uniform(rng, 0.6, 1, (k, 1, 1, 1)) * line
-    x[pick] = rgb * (1 - dark) + ink * dark
-    return x
+    x[pick] = (1 - (1 - y) * pale) * (1 - dark) + ink * dark
+    alpha[pick] = grown
 
 
 def colours(x, rng):
@@ -126,7 +129,8 @@ def pictures(data, indices, rng, strength):
     if len(mono):  # a silhouette gets a colour, black three times in ten
         ink = rng.random((len(mono), 3, 1, 1)) * (rng.random((len(mono), 1, 1, 1)) < 0.7) * 0.9
         rgb[mono] = as_tensor(ink) * alpha[mono]
-    white = outlines(rgb + (1 - alpha), rng, strength)
+    white, alpha = rgb + (1 - alpha), alpha.clone()
+    outlines(white, alpha, rng, strength)
     page = backgrounds(data, n, rng)
     x = colours(white * alpha + page * (1 - alpha), rng)
     for i in np.where(rng.random(n) < 0.2 * strength)[0]:
