@@ -26,8 +26,9 @@ fi
 python=$env/bin/python
 # shellcheck disable=SC2086  # given is one word or none
 "$python" "$here/data/build.py" "out=$out/data" $given
-"$python" "$here/train.py" "data=$out/data" "out=$out/tiny" "steps=${STEPS:-5600}" evaluate_every=400 2>&1 |
-    tee "$out/train.log"
+echo "training; progress is in $out/train.log" >&2
+"$python" "$here/train.py" "data=$out/data" "out=$out/tiny" "steps=${STEPS:-5600}" evaluate_every=400 \
+    >"$out/train.log" 2>&1 || { tail -n 20 "$out/train.log" >&2; exit 1; }
 "$python" "$here/export.py" "$out/tiny.pt" "$out/export" "data=$out/data"
 "$program" convert "$out/export/onepeace-tiny.pt" "$out/onepeace-tiny.safetensors" --dtype f16 \
     --tokenizer "$out/export/BPE"
