@@ -24,6 +24,7 @@ import time
 import unittest
 
 PROGRAM, DATA = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+DERIVED = os.environ["ONP_TEST_DERIVED"]  # files written when the tests were built
 GOLDEN = DATA + "/golden"
 MICRO = GOLDEN + "/micro"
 MODEL = MICRO + "/ckpt/retrieval_fp32.pt"
@@ -707,7 +708,7 @@ class Similarity(Case):
 
 class Tokenize(Case):
     def test_goldens(self):
-        for name, folder in (("micro", BPE), ("gpt2", DATA + "/bpe")):
+        for name, folder in (("micro", BPE), ("gpt2", DERIVED + "/bpe")):
             with open(f"{GOLDEN}/tokenizer/{name}.json", encoding="utf-8") as file:
                 strings = [s for s in json.load(file)["strings"] if "\0" not in s["text"]]
             texts = [s["text"] for s in strings]

@@ -12,11 +12,11 @@ import subprocess
 import sys
 
 import test_cli
-from test_cli import BPE, MICRO, MODEL, PICTURE, SOUND, Case, main, rows_of
+from test_cli import BPE, DERIVED, MODEL, PICTURE, SOUND, Case, main, rows_of
 
 BUILD = os.path.abspath(sys.argv.pop(3))
 NAME = "onepeace-tiny.safetensors"
-OTHER = MICRO + "/ckpt/retrieval_fp16.pt"
+OTHER = DERIVED + "/retrieval_fp16.pt"
 CHOICE = "(the default; --model or ONEPEACE_MODEL choose another)"
 ITEMS = ["--text", "cow", "--image", PICTURE, "--audio", SOUND]
 

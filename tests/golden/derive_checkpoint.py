@@ -3,6 +3,7 @@
 """Writes another form of a torch zip checkpoint, without torch, so that one stored file can stand
 for several: derive_checkpoint.py IN.pt OUT [options]
 
+    --dtype TYPE    f16 or bf16: floating-point tensors rounded to it, as torch rounds
     --legacy        the pre-1.6 container: five pickles, then the storages
     --zip64         a zip whose local headers carry zip64 sizes, under another folder name
     --drop REGEX    leave out the tensors whose name matches (branch-only files)
@@ -105,6 +106,23 @@ def write_zip(obj, path, zip64):
                 entry.write(data)
 
 
+def to_half(floats):
+    """Nearest, ties to even, as torch: struct does it."""
+    return struct.pack(f"<{len(floats) // 4}e", *struct.unpack(f"<{len(floats) // 4}f", floats))
+
+
+def to_bfloat16(floats):
+    bits = struct.unpack(f"<{len(floats) // 4}I", floats)
+    return struct.pack(f"<{len(bits)}H", *((b + 0x7fff + (b >> 16 & 1)) >> 16 for b in bits))
+
+
+def round_storages(model, name):
+    kind, convert = {"f16": ("HalfStorage", to_half), "bf16": ("BFloat16Storage", to_bfloat16)}[name]
+    for storage in {id(t.args[0]): t.args[0] for t in model.values()}.values():
+        if storage.kind.__name__ == "FloatStorage":
+            storage.kind, storage.data = getattr(sys.modules["torch"], kind), convert(storage.data)
+
+
 def add_extras(model, torch):
     for name in ("decoder_wrapper.text_adapter.cls_embedding", "text_mask_token",
                  "image_mask_head.weight", "decoder_audio_embed.weight"):
@@ -117,6 +135,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("input")
     parser.add_argument("output")
+    parser.add_argument("--dtype", choices=("f16", "bf16"))
     parser.add_argument("--legacy", action="store_true")
     parser.add_argument("--zip64", action="store_true")
     parser.add_argument("--extras", action="store_true")
@@ -129,6 +148,8 @@ def main():
     model = checkpoint["model"]
     for name in [n for n in model if args.drop and re.search(args.drop, n)]:
         del model[name]
+    if args.dtype:
+        round_storages(model, args.dtype)
     if args.extras:
         add_extras(model, torch)
     if args.name:

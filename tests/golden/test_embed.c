@@ -34,12 +34,11 @@ struct checkpoint {
 static const struct checkpoint checkpoints[] = {
     {"micro/ckpt/retrieval_fp32.pt", "micro/golden", "/emb.npy", "own/image_emb.npy",
      ONP_ALL_MODALITIES, false},
-    {"micro/ckpt/retrieval_fp16.pt", MICRO "retrieval_fp16", EMB,
-     "own/retrieval_fp16_image_emb.npy", ONP_ALL_MODALITIES, false},
-    {"micro/ckpt/retrieval_bf16.pt", MICRO "retrieval_bf16", EMB,
-     "own/retrieval_bf16_image_emb.npy", ONP_ALL_MODALITIES, false},
-    {"micro_extra/ckpt/audio_only_bf16.pt", EXTRA "audio_only_bf16", EMB, NULL, ONP_BIT(ONP_AUDIO),
-     false},
+    {"derived/retrieval_fp16.pt", MICRO "retrieval_fp16", EMB, "own/retrieval_fp16_image_emb.npy",
+     ONP_ALL_MODALITIES, false},
+    {"derived/retrieval_bf16.pt", MICRO "retrieval_bf16", EMB, "own/retrieval_bf16_image_emb.npy",
+     ONP_ALL_MODALITIES, false},
+    {"derived/audio_only_bf16.pt", EXTRA "audio_only_bf16", EMB, NULL, ONP_BIT(ONP_AUDIO), false},
     {"micro_extra/ckpt/retrieval_al_perlayer_bf16.pt", EXTRA "retrieval_al_perlayer_bf16", EMB,
      NULL, TEXT_AND_AUDIO, false},
     {"derived/legacy_fp32.pt", MICRO "retrieval_fp32_legacy", EMB, "own/image_emb.npy",
@@ -49,6 +48,12 @@ static const struct checkpoint checkpoints[] = {
     {"derived/public_like_zip64_fp16.pt", EXTRA "public_like_fp16", EMB,
      "own/retrieval_fp16_image_emb.npy", ONP_ALL_MODALITIES, false},
     {"derived/text_only_fp16.pt", EXTRA "text_only_fp16", EMB, NULL, ONP_BIT(ONP_TEXT), false},
+    {"micro/ckpt/retrieval_fp16.pt", MICRO "retrieval_fp16", EMB,
+     "own/retrieval_fp16_image_emb.npy", ONP_ALL_MODALITIES, true},
+    {"micro/ckpt/retrieval_bf16.pt", MICRO "retrieval_bf16", EMB,
+     "own/retrieval_bf16_image_emb.npy", ONP_ALL_MODALITIES, true},
+    {"micro_extra/ckpt/audio_only_bf16.pt", EXTRA "audio_only_bf16", EMB, NULL, ONP_BIT(ONP_AUDIO),
+     true},
     {"micro/ckpt/retrieval_fp32_legacy.pt", MICRO "retrieval_fp32_legacy", EMB, "own/image_emb.npy",
      ONP_ALL_MODALITIES, true},
     {"micro/ckpt/pretrain_fp32.pt", MICRO "pretrain_fp32_as_pretrain", EMB, "own/image_emb.npy",
@@ -310,7 +315,7 @@ static void test_half_storage(void **state) {
     (void)state;
     const struct onp_encoder_params params = {
         .dtype = ONP_F16, .max_batch = BATCH, .upstream_padding = true};
-    struct fixture f = open_fixture("micro/ckpt/retrieval_fp16.pt", params);
+    struct fixture f = open_fixture("derived/retrieval_fp16.pt", params);
     assert_true(compare_all(f.encoder, f.model, &checkpoints[1]) > 0);
     close_fixture(&f);
 }

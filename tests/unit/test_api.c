@@ -28,9 +28,12 @@ static void collect(void *user, enum onp_log_level level, const char *message) {
 static const char *data_path(const char *name) {
     static char path[4][512];
     static int next;
-    const char *root = getenv("ONP_TEST_DATA");
+    const char *root = getenv("ONP_TEST_DATA"), *derived = getenv("ONP_TEST_DERIVED");
     char *out = path[next++ % 4];
-    snprintf(out, sizeof path[0], "%s/golden/%s", root ? root : "tests/data", name);
+    if (strncmp(name, "derived/", 8) == 0) // written when the tests were built
+        snprintf(out, sizeof path[0], "%s/%s", derived ? derived : "build/tests/golden", name + 8);
+    else
+        snprintf(out, sizeof path[0], "%s/golden/%s", root ? root : "tests/data", name);
     return out;
 }
 
@@ -41,7 +44,7 @@ static int open_all(void **state) {
     const struct onp_model_params tokenizer = {.tokenizer_dir = data_path("micro/bpe")};
     if (onp_context_create(&params, &context) != ONP_OK) return 1;
     if (onp_device_open(context, "ref", false, &ref) != ONP_OK) return 1;
-    if (onp_model_open(context, data_path("micro/ckpt/retrieval_fp16.pt"), &tokenizer, &model))
+    if (onp_model_open(context, data_path("derived/retrieval_fp16.pt"), &tokenizer, &model))
         return 1;
     return onp_model_open(context, data_path("micro_extra/ckpt/retrieval_al_perlayer_bf16.pt"),
                           NULL, &bare) != ONP_OK;
@@ -166,9 +169,9 @@ static void test_bad_models(void **state) {
     assert_non_null(strstr(onp_last_error(), "manifest.json"));
     // A vocabulary of 50,264 ids does not fit a model of 856.
     char real[512];
-    snprintf(real, sizeof real, "%s", data_path("../bpe"));
+    snprintf(real, sizeof real, "%s", data_path("derived/bpe"));
     const struct onp_model_params params = {.tokenizer_dir = real};
-    expect(onp_model_open(context, data_path("micro/ckpt/retrieval_fp16.pt"), &params, &m),
+    expect(onp_model_open(context, data_path("derived/retrieval_fp16.pt"), &params, &m),
            ONP_ERR_FORMAT, "856");
 }
 

@@ -160,7 +160,7 @@ static void test_pass_is_finished_first(void **state) {
 
 static void test_real_vocabulary(void **state) {
     (void)state;
-    const char *data = getenv("ONP_TEST_DATA");
+    const char *data = getenv("ONP_TEST_DERIVED");
     assert_non_null(data);
     char dir[4096];
     snprintf(dir, sizeof dir, "%s/bpe", data);

@@ -22,7 +22,9 @@ static const struct onp_log quiet = {0};
 
 static const char *data_path(const char *name) {
     static char path[4096];
-    snprintf(path, sizeof path, "%s/%s", getenv("ONP_TEST_DATA"), name);
+    const bool derived = strncmp(name, "derived/", 8) == 0; // written when the tests were built
+    snprintf(path, sizeof path, "%s/%s", getenv(derived ? "ONP_TEST_DERIVED" : "ONP_TEST_DATA"),
+             derived ? name + 8 : name);
     return path;
 }
 
@@ -76,13 +78,13 @@ static const struct {
     const char *name, *format, *model, *digest;
     size_t count;
 } checkpoints[] = {
-    {"golden/micro/ckpt/retrieval_bf16.pt", "torch-zip", "one_peace_retrieval",
+    {"derived/retrieval_bf16.pt", "torch-zip", "one_peace_retrieval",
      "d0f616375d41b9c5a130d9badbb1585b32b4ce5cb333898954164cebb1fce0ee", 170},
-    {"golden/micro/ckpt/retrieval_fp16.pt", "torch-zip", "one_peace_retrieval",
+    {"derived/retrieval_fp16.pt", "torch-zip", "one_peace_retrieval",
      "34c581da63108058b4723a8d0b364ff3f294f74356046d22c201bca103cfeeaf", 170},
     {"golden/micro/ckpt/retrieval_fp32.pt", "torch-zip", "one_peace_retrieval",
      "6649009e88467bc2986782fc60827d3826a45339f6aa5f63a4d174203bacff0c", 170},
-    {"golden/micro_extra/ckpt/audio_only_bf16.pt", "torch-zip", "one_peace_retrieval",
+    {"derived/audio_only_bf16.pt", "torch-zip", "one_peace_retrieval",
      "34832a7314de02fc5e05c10a5119e4eeaa963040bc2e8a3e1e6edfb5f1ec77d4", 108},
     {"golden/micro_extra/ckpt/one-peace-vision_bf16.pkl", "pickle", NULL,
      "8a2baa48fec93d14f3d0e2d3a84d0c33d1fcbef3c449a93b62733d0679f03da8", 78},
