@@ -3,6 +3,7 @@
 #ifndef ONP_CLI_COMMANDS_H
 #define ONP_CLI_COMMANDS_H
 
+int onp_cli_cmd_demo(int argc, char **argv);
 int onp_cli_cmd_search(int argc, char **argv);
 int onp_cli_cmd_index(int argc, char **argv);
 int onp_cli_cmd_devices(int argc, char **argv);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cli/log.h"
 #include "cli/progress.h"
@@ -21,9 +22,16 @@ struct run {
     struct onp_input **inputs; // of the chunk, the good ones only
     size_t *indices;           // which items they are
     size_t ready, done, skipped;
+    double *seconds; // that preparing each of them took
     float *rows;
     bool begun;
 };
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
 
 // --- Preparing ---------------------------------------------------------------------------------
 
@@ -48,11 +56,13 @@ static int prepare_item(struct run *run, size_t index) {
     const struct onp_cli_item *item = &run->items->list[index];
     if (item->fault) return bad_item(run, index, ONP_ERR_IO, item->fault);
     struct onp_input *input = NULL;
+    const double start = now();
     onp_cli_capture();
     enum onp_status status = prepare(run->session, item, &input);
     const char *reason = onp_cli_release(status);
     if (status != ONP_OK) return bad_item(run, index, status, reason);
     run->indices[run->ready] = index;
+    run->seconds[run->ready] = now() - start;
     run->inputs[run->ready++] = input;
     return ONP_CLI_OK;
 }
@@ -123,6 +133,17 @@ static int deliver(struct run *run) {
     return ONP_CLI_OK;
 }
 
+static int encode(struct run *run) {
+    const double start = now();
+    int code = onp_cli_status(onp_encoder_embed(run->session->encoder,
+                                                (const struct onp_input *const *)run->inputs,
+                                                run->ready, run->rows));
+    const double share = (now() - start) / (double)run->ready;
+    for (size_t i = 0; i < run->ready && code == ONP_CLI_OK && run->sink->time; i++)
+        run->sink->time(run->sink->user, run->indices[i], run->seconds[i], share);
+    return code;
+}
+
 static int embed_chunk(struct run *run, size_t first) {
     size_t last = first + run->chunk;
     if (last > run->items->count) last = run->items->count;
@@ -130,10 +151,7 @@ static int embed_chunk(struct run *run, size_t first) {
     for (size_t i = first; i < last && code == ONP_CLI_OK; i++) code = prepare_item(run, i);
     if (code == ONP_CLI_OK && run->ready > 0) {
         code = begin(run);
-        if (code == ONP_CLI_OK)
-            code = onp_cli_status(onp_encoder_embed(run->session->encoder,
-                                                    (const struct onp_input *const *)run->inputs,
-                                                    run->ready, run->rows));
+        if (code == ONP_CLI_OK) code = encode(run);
         if (code == ONP_CLI_OK) code = deliver(run);
     }
     release_inputs(run);
@@ -240,8 +258,9 @@ static int allocate(struct run *run) {
     if (run->chunk > run->items->count) run->chunk = run->items->count;
     run->inputs = calloc(run->chunk, sizeof(*run->inputs));
     run->indices = calloc(run->chunk, sizeof *run->indices);
+    run->seconds = calloc(run->chunk, sizeof *run->seconds);
     run->rows = calloc(run->chunk, (size_t)run->session->info.embed_dim * sizeof *run->rows);
-    if (run->inputs && run->indices && run->rows) return ONP_CLI_OK;
+    if (run->inputs && run->indices && run->seconds && run->rows) return ONP_CLI_OK;
     return onp_cli_fail("out of memory");
 }
 
@@ -261,6 +280,7 @@ int onp_cli_embed(struct onp_cli_session *session, const char *model_path,
     code = report(&run, code);
     free(run.inputs);
     free(run.indices);
+    free(run.seconds);
     free(run.rows);
     *rows = run.done;
     return code;

@@ -17,6 +17,7 @@ struct command {
 };
 
 static const struct command commands[] = {
+    {"demo", onp_cli_cmd_demo, "what a model finds among some pictures, sounds and words"},
     {"embed", onp_cli_cmd_embed, "embed texts, pictures and sounds into a file"},
     {"similarity", onp_cli_cmd_similarity, "how near texts, pictures and sounds are to each other"},
     {"search", onp_cli_cmd_search, "the nearest pictures and sounds in folders"},

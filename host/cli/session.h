@@ -116,6 +116,9 @@ struct onp_cli_sink {
     bool (*bad)(void *user, size_t index, enum onp_status status, const char *reason);
     size_t chunk;                  // items prepared at a time at most; 0: the usual number
     bool (*chunk_end)(void *user); // after the rows of some items; false stops. NULL: not called
+    // Before an item's row: the seconds that preparing it took and its equal share of the run on
+    // the device that it was part of. NULL: not called.
+    void (*time)(void *user, size_t index, double prepare, double encode);
 };
 int onp_cli_embed(struct onp_cli_session *session, const char *model_path,
                   const struct onp_cli_items *items, const struct onp_cli_sink *sink, size_t *rows);

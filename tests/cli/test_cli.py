@@ -32,7 +32,7 @@ TEXT_ONLY_ITEMS = ["--text", "cow"]
 BPE = MICRO + "/bpe"
 PICTURE, SOUND = GOLDEN + "/own/scene.png", GOLDEN + "/own/chirps.wav"
 DEVICE = os.environ.get("ONP_TEST_DEVICE") or "auto"
-COMMANDS = ["embed", "similarity", "search", "index", "devices", "info", "tokenize", "preprocess", "convert", "selftest"]
+COMMANDS = ["demo", "embed", "similarity", "search", "index", "devices", "info", "tokenize", "preprocess", "convert", "selftest"]
 TOLERANCE = 5e-6  # of embeddings, as the golden tests have it
 
 
@@ -143,6 +143,7 @@ class Help(Case):
             "similarity": "model tokenizer device dtype text image audio input json scale keep-going",
             "search": "text image audio input top html json index model tokenizer mode dtype device quiet",
             "index": "index model dtype batch device quiet",
+            "demo": "html data model tokenizer mode dtype batch device quiet",
             "devices": "json", "info": "json", "tokenize": "model tokenizer mode",
             "preprocess": "image audio model size output", "convert": "branch dtype tokenizer",
             "selftest": "device quick op seed disable-variant",
