@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # The main job on real input: a picture, a sound and some words to embeddings and similarities,
-# compared with the embeddings that upstream's Python gave. Run by `./dev demo`.
+# compared with the embeddings that upstream's Python gave. Run by `./dev test`.
 set -eu
 data=tests/data/golden
 model=$data/micro/ckpt/retrieval_fp32.pt
-scratch=$(mktemp -d "${TMPDIR:-/tmp}/onepeace-demo.XXXXXX")
+scratch=$(mktemp -d "${TMPDIR:-/tmp}/onepeace-upstream.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 
 # Shows a command, arguments with spaces quoted, and runs it.
@@ -23,7 +23,7 @@ run() {
 
 cat <<'TEXT'
 
-This demo uses a small checkpoint (D 64, 3 layers) with seeded, untrained weights: the similarities
+This uses a small checkpoint (D 64, 3 layers) with seeded, untrained weights: the similarities
 below carry no meaning. What they show is that every number equals upstream's. The picture is
 tests/data/golden/own/scene.png, the sound chirps.wav beside it.
 TEXT
