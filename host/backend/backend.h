@@ -119,6 +119,9 @@ struct onp_backend {
                                     uint64_t bytes);
     enum onp_status (*buffer_read)(struct onp_buffer *buffer, uint64_t offset, void *data,
                                    uint64_t bytes);
+    // Queues a copy to the device; `data` must stay as it is until finish or the next read.
+    enum onp_status (*buffer_send)(struct onp_buffer *buffer, uint64_t offset, const void *data,
+                                   uint64_t bytes);
 
     // Compiles every (source, defines) not yet compiled on this device, in parallel where the
     // driver allows it, through the disk cache, and sets launches[i]->kernel. NULL on `ref`.
@@ -128,6 +131,7 @@ struct onp_backend {
     enum onp_status (*launch)(struct onp_device *device, const struct onp_launch *launch,
                               uint32_t tag);
     enum onp_status (*gemm)(struct onp_device *device, const struct onp_gemm *gemm, uint32_t tag);
+    enum onp_status (*flush)(struct onp_device *device);  // lets queued work begin; does not wait
     enum onp_status (*finish)(struct onp_device *device); // waits for all queued work
 
     // Collects times of what is launched while on. Takes (and forgets) those finished so far;

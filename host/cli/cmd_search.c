@@ -5,6 +5,7 @@
 
 #include "cli/commands.h"
 #include "cli/index.h"
+#include "cli/nearest.h"
 #include "cli/output.h"
 #include "cli/page.h"
 #include "cli/text.h"
@@ -21,7 +22,7 @@ struct search {
     struct onp_cli_output *output;
     float *queries, *query; // one row for each item; their mean
     size_t query_count, dim;
-    struct onp_cli_hit *hits; // a heap with the worst on top, then sorted
+    struct onp_cli_hit *hits;
     size_t count;
 };
 
@@ -55,68 +56,6 @@ static int embed_query(struct search *s) {
 
 // --- The best ----------------------------------------------------------------------------------
 
-// Equal scores are ordered by path, so that a result is always the same.
-static bool is_better(const struct onp_cli_hit *a, const struct onp_cli_hit *b) {
-    if (a->score > b->score || a->score < b->score) return a->score > b->score;
-    return strcmp(a->path, b->path) < 0;
-}
-
-static void swap(struct onp_cli_hit *a, struct onp_cli_hit *b) {
-    struct onp_cli_hit c = *a;
-    *a = *b;
-    *b = c;
-}
-
-static void sift_up(struct onp_cli_hit *heap, size_t i) {
-    for (; i > 0 && is_better(&heap[(i - 1) / 2], &heap[i]); i = (i - 1) / 2)
-        swap(&heap[i], &heap[(i - 1) / 2]);
-}
-
-static void sift_down(struct onp_cli_hit *heap, size_t count) {
-    for (size_t i = 0, child; (child = 2 * i + 1) < count; i = child) {
-        if (child + 1 < count && is_better(&heap[child], &heap[child + 1])) child++;
-        if (!is_better(&heap[i], &heap[child])) return;
-        swap(&heap[i], &heap[child]);
-    }
-}
-
-static int offer(struct search *s, float score, const struct onp_cli_db_file *file) {
-    struct onp_cli_hit hit = {.score = score, .kind = file->kind, .path = file->path};
-    const bool full = s->count == s->top;
-    if (full && !is_better(&hit, &s->hits[0])) return ONP_CLI_OK;
-    hit.path = strdup(file->path);
-    if (!hit.path) return onp_cli_fail("out of memory");
-    if (full) {
-        free((void *)(uintptr_t)s->hits[0].path);
-        s->hits[0] = hit;
-        sift_down(s->hits, s->count);
-        return ONP_CLI_OK;
-    }
-    if ((s->count & (s->count - 1)) == 0) {
-        void *hits = realloc(s->hits, (s->count ? 2 * s->count : 1) * sizeof *s->hits);
-        if (!hits) {
-            free((void *)(uintptr_t)hit.path);
-            return onp_cli_fail("out of memory");
-        }
-        s->hits = hits;
-    }
-    s->hits[s->count++] = hit;
-    sift_up(s->hits, s->count - 1);
-    return ONP_CLI_OK;
-}
-
-static int score_block(void *user, const struct onp_cli_db_file *files, const float *rows,
-                       size_t count) {
-    struct search *s = user;
-    float scores[ONP_CLI_DB_BLOCK];
-    int code = ONP_CLI_OK;
-    onp_similarity(s->query, 1, rows, count, s->dim, scores);
-    for (size_t i = 0; i < count && code == ONP_CLI_OK; i++) code = offer(s, scores[i], &files[i]);
-    return code;
-}
-
-static int by_rank(const void *a, const void *b) { return is_better(b, a) - is_better(a, b); }
-
 // Paths are shown as the folder was given.
 static char *shown_name(const struct onp_cli_walk *walk, const char *path) {
     for (size_t i = 0; i < walk->folder_count; i++) {
@@ -135,16 +74,18 @@ static char *shown_name(const struct onp_cli_walk *walk, const char *path) {
 
 static int find(struct search *s) {
     const struct onp_cli_walk *walk = &s->index.walk;
-    int code = ONP_CLI_OK;
-    for (size_t i = 0; i < walk->folder_count && code == ONP_CLI_OK; i++)
-        code = onp_cli_db_scan(s->index.db, walk->folders[i].path, score_block, s);
-    if (code != ONP_CLI_OK) return code;
-    if (s->count) qsort(s->hits, s->count, sizeof *s->hits, by_rank);
-    for (size_t i = 0; i < s->count; i++) {
+    const struct onp_cli_nearest wanted = {.db = s->index.db,
+                                           .walk = walk,
+                                           .device = s->session.device,
+                                           .query = s->query,
+                                           .dim = s->dim,
+                                           .top = s->top};
+    int code = onp_cli_find_nearest(&wanted, &s->hits, &s->count);
+    for (size_t i = 0; i < s->count && code == ONP_CLI_OK; i++) {
         s->hits[i].name = shown_name(walk, s->hits[i].path);
-        if (!s->hits[i].name) return onp_cli_fail("out of memory");
+        if (!s->hits[i].name) code = onp_cli_fail("out of memory");
     }
-    return ONP_CLI_OK;
+    return code;
 }
 
 // --- Results -----------------------------------------------------------------------------------
@@ -252,11 +193,7 @@ static void end(struct search *s) {
     onp_cli_index_end(&s->index);
     onp_cli_session_end(&s->session);
     onp_cli_items_free(&s->items);
-    for (size_t i = 0; i < s->count; i++) {
-        free((void *)(uintptr_t)s->hits[i].path);
-        free((void *)(uintptr_t)s->hits[i].name);
-    }
-    free(s->hits);
+    onp_cli_hits_free(s->hits, s->count);
     free(s->queries);
     free(s->query);
     free(s->values.list);

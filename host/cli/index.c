@@ -103,6 +103,7 @@ static int compare_file(void *user, const struct onp_cli_db_file *old) {
     if (new->file.size == old->size &&new->file.inode == old->inode &&new->file.mtime_ns ==
         old->mtime_ns &&new->file.kind == old->kind) {
         memcpy(new->file.hash, old->hash, sizeof old->hash);
+        new->file.embedded = old->embedded;
         new->hashed = true;
     } else {
         c->index->changed++;
@@ -217,6 +218,10 @@ static int sort_out(struct onp_cli_index *index, struct onp_cli_walked *entry, u
         index->left_out++;
         return ONP_CLI_OK;
     }
+    if (entry->file.embedded) {
+        index->known++;
+        return ONP_CLI_OK;
+    }
     int code = onp_cli_db_content(index->db, &entry->file, &content, &reason);
     if (code != ONP_CLI_OK) return code;
     if (content == ONP_CLI_CONTENT_BAD) note_bad(index, entry->file.path, reason ? reason : "");
@@ -231,11 +236,12 @@ static int sort_out(struct onp_cli_index *index, struct onp_cli_walked *entry, u
 
 static int find_pending(struct onp_cli_index *index, const struct onp_cli_session *session) {
     struct onp_cli_walk *walk = &index->walk;
-    int code = ONP_CLI_OK;
     index->pending = calloc(walk->count + 1, sizeof(*index->pending));
     if (!index->pending) return onp_cli_fail("out of memory");
+    int code = onp_cli_db_begin_read(index->db);
     for (size_t i = 0; i < walk->count && code == ONP_CLI_OK; i++)
         code = sort_out(index, &walk->files[i], session->info.modalities);
+    if (code == ONP_CLI_OK) code = onp_cli_db_commit(index->db);
     drop_copies(index);
     if (index->left_out > 0)
         onp_cli_say(ONP_LOG_WARNING, "%zu files left out: %s has no branch for them",

@@ -35,8 +35,9 @@ enum statement {
 static const char *const statement_sql[STATEMENT_COUNT] = {
     [SPACE_PUT] = "INSERT OR IGNORE INTO spaces(model,dtype,dim) VALUES(?1,?2,?3)",
     [SPACE_GET] = "SELECT id FROM spaces WHERE model=?1 AND dtype=?2 AND dim=?3",
-    [FILES] = "SELECT path,kind,size,inode,mtime_ns,hash FROM files WHERE path>=?1 AND path<?2 "
-              "ORDER BY path",
+    [FILES] = "SELECT path,kind,size,inode,mtime_ns,hash,EXISTS(SELECT 1 FROM embeddings AS e "
+              "WHERE e.hash=f.hash AND e.kind=f.kind AND e.space=?3) FROM files AS f "
+              "WHERE path>=?1 AND path<?2 ORDER BY path",
     [FILE_PUT] = "INSERT OR REPLACE INTO files(path,kind,size,inode,mtime_ns,hash) "
                  "VALUES(?1,?2,?3,?4,?5,?6)",
     [FILE_DROP] = "DELETE FROM files WHERE path=?1",
@@ -45,13 +46,15 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
     [BAD_GET] = "SELECT reason FROM bad WHERE hash=?1 AND kind=?2 AND space=?3 AND version=?4",
     [BAD_PUT] = "INSERT OR REPLACE INTO bad(hash,kind,space,version,reason) "
                 "VALUES(?1,?2,?3,?4,?5)",
-    [SCAN] = "SELECT f.path,f.kind,f.size,f.inode,f.mtime_ns,f.hash,e.row FROM files AS f "
+    [SCAN] = "SELECT f.path,f.kind,e.row FROM files AS f "
              "CROSS JOIN embeddings AS e ON e.hash=f.hash AND e.kind=f.kind AND e.space=?3 "
              "WHERE f.path>=?1 AND f.path<?2 ORDER BY f.path",
 };
 
-// Pages of 32 KiB hold rows of 1536 floats with little waste.
+// Pages of 32 KiB hold rows of 1536 floats with little waste. The cache (in KiB, filled as needed)
+// holds the keys of a million embeddings, which are looked up in no order.
 static const char before_sql[] = "PRAGMA page_size=32768;"
+                                 "PRAGMA cache_size=-65536;"
                                  "PRAGMA trusted_schema=OFF;"
                                  "PRAGMA cell_size_check=ON;"
                                  "PRAGMA journal_mode=WAL;"
@@ -73,6 +76,7 @@ struct onp_cli_db {
     sqlite3_stmt *statements[STATEMENT_COUNT];
     sqlite3_int64 space;
     size_t dim;
+    char *scan_range; // bounds of the scan under way
 };
 
 // --- Errors ------------------------------------------------------------------------------------
@@ -231,6 +235,7 @@ int onp_cli_db_open(const char *path, struct onp_cli_db **out) {
 void onp_cli_db_close(struct onp_cli_db *db) {
     if (!db) return;
     for (int i = 0; i < STATEMENT_COUNT; i++) sqlite3_finalize(db->statements[i]);
+    free(db->scan_range);
     sqlite3_close(db->sqlite); // rolls back
     free(db->path);
     free(db);
@@ -239,6 +244,7 @@ void onp_cli_db_close(struct onp_cli_db *db) {
 const char *onp_cli_db_path(const struct onp_cli_db *db) { return db->path; }
 
 int onp_cli_db_begin(struct onp_cli_db *db) { return run_sql(db, "BEGIN IMMEDIATE"); }
+int onp_cli_db_begin_read(struct onp_cli_db *db) { return run_sql(db, "BEGIN"); }
 int onp_cli_db_commit(struct onp_cli_db *db) { return run_sql(db, "COMMIT"); }
 
 // --- Statements --------------------------------------------------------------------------------
@@ -311,13 +317,18 @@ static int bind_folder(sqlite3_stmt *s, const char *folder, char **range) {
     return ONP_CLI_OK;
 }
 
-// The path is copied, with a NUL behind it. A database that someone has edited may hold anything.
+// A database that someone has edited may hold anything.
+static bool is_sound(const char *path, size_t bytes, int kind) {
+    return path && kind >= 0 && kind < ONP_MODALITY_COUNT && !memchr(path, '\0', bytes);
+}
+
+// The path is copied, with a NUL behind it.
 static int read_file(struct onp_cli_db *db, sqlite3_stmt *s, struct onp_cli_db_file *file) {
     const char *path = sqlite3_column_blob(s, 0);
     const int bytes = sqlite3_column_bytes(s, 0), kind = sqlite3_column_int(s, 1);
     const void *hash = sqlite3_column_blob(s, 5);
-    if (!path || !hash || sqlite3_column_bytes(s, 5) != ONP_CLI_HASH_BYTES || kind < 0 ||
-        kind >= ONP_MODALITY_COUNT || memchr(path, '\0', (size_t)bytes))
+    if (!is_sound(path, (size_t)bytes, kind) || !hash ||
+        sqlite3_column_bytes(s, 5) != ONP_CLI_HASH_BYTES)
         return damaged(db, "a file's entry is malformed");
     file->path = strndup(path, (size_t)bytes);
     if (!file->path) return onp_cli_fail("out of memory");
@@ -326,6 +337,7 @@ static int read_file(struct onp_cli_db *db, sqlite3_stmt *s, struct onp_cli_db_f
     file->inode = (uint64_t)sqlite3_column_int64(s, 3);
     file->mtime_ns = sqlite3_column_int64(s, 4);
     memcpy(file->hash, hash, ONP_CLI_HASH_BYTES);
+    file->embedded = sqlite3_column_int(s, 6) != 0;
     return ONP_CLI_OK;
 }
 
@@ -337,6 +349,7 @@ static void free_path(struct onp_cli_db_file *file) {
 int onp_cli_db_files(struct onp_cli_db *db, const char *folder, onp_cli_db_file_fn fn, void *user) {
     sqlite3_stmt *s = start(db, FILES);
     char *range = NULL;
+    sqlite3_bind_int64(s, 3, db->space);
     int code = bind_folder(s, folder, &range), step = SQLITE_DONE;
     while (code == ONP_CLI_OK && (step = sqlite3_step(s)) == SQLITE_ROW) {
         struct onp_cli_db_file file = {0};
@@ -424,57 +437,45 @@ int onp_cli_db_put_bad(struct onp_cli_db *db, const struct onp_cli_db_file *file
 
 // --- Scanning ----------------------------------------------------------------------------------
 
-struct block {
-    struct onp_cli_db_file files[ONP_CLI_DB_BLOCK];
-    float *rows;
-    size_t count;
-};
-
-static int add_to_block(struct onp_cli_db *db, sqlite3_stmt *s, struct block *block) {
-    const void *row = sqlite3_column_blob(s, 6);
-    size_t bytes = db->dim * sizeof(float);
-    if (!row || (size_t)sqlite3_column_bytes(s, 6) != bytes)
-        return damaged(db, "an embedding has the wrong length");
-    memcpy(block->rows + block->count * db->dim, row, bytes);
-    int code = read_file(db, s, &block->files[block->count]);
-    if (code == ONP_CLI_OK) block->count++;
-    return code;
-}
-
-static void empty_block(struct block *block) {
-    for (size_t i = 0; i < block->count; i++) free_path(&block->files[i]);
-    block->count = 0;
-}
-
-static int scan_blocks(struct onp_cli_db *db, sqlite3_stmt *s, struct block *block,
-                       onp_cli_db_block_fn fn, void *user) {
-    int code = ONP_CLI_OK, step = SQLITE_ROW;
-    while (code == ONP_CLI_OK && step == SQLITE_ROW) {
-        step = sqlite3_step(s);
-        if (step == SQLITE_ROW) code = add_to_block(db, s, block);
-        if (step != SQLITE_ROW && step != SQLITE_DONE) code = failed(db);
-        if (code != ONP_CLI_OK || (step == SQLITE_ROW && block->count < ONP_CLI_DB_BLOCK)) continue;
-        if (block->count > 0) code = fn(user, block->files, block->rows, block->count);
-        empty_block(block);
-    }
-    return code;
-}
-
-int onp_cli_db_scan(struct onp_cli_db *db, const char *folder, onp_cli_db_block_fn fn, void *user) {
-    sqlite3_stmt *s = start(db, SCAN);
-    char *range = NULL;
-    struct block *block = calloc(1, sizeof *block);
-    if (block) block->rows = calloc(ONP_CLI_DB_BLOCK, db->dim * sizeof *block->rows);
-    int code =
-        block && block->rows ? bind_folder(s, folder, &range) : onp_cli_fail("out of memory");
+int onp_cli_db_scan_begin(struct onp_cli_db *db, const char *folder) {
+    onp_cli_db_scan_end(db);
+    sqlite3_stmt *s = db->statements[SCAN];
     sqlite3_bind_int64(s, 3, db->space);
-    if (code == ONP_CLI_OK) code = scan_blocks(db, s, block, fn, user);
-    sqlite3_reset(s);
-    if (block) {
-        empty_block(block);
-        free(block->rows);
-    }
-    free(block);
-    free(range);
+    return bind_folder(s, folder, &db->scan_range);
+}
+
+void onp_cli_db_scan_end(struct onp_cli_db *db) {
+    sqlite3_reset(db->statements[SCAN]);
+    sqlite3_clear_bindings(db->statements[SCAN]);
+    free(db->scan_range);
+    db->scan_range = NULL;
+}
+
+static int read_entry(struct onp_cli_db *db, sqlite3_stmt *s, struct onp_cli_db_entry *entry,
+                      float *row) {
+    const int kind = sqlite3_column_int(s, 1);
+    entry->path = sqlite3_column_blob(s, 0);
+    entry->bytes = (size_t)sqlite3_column_bytes(s, 0);
+    if (!is_sound(entry->path, entry->bytes, kind))
+        return damaged(db, "a file's entry is malformed");
+    entry->kind = (enum onp_modality)kind;
+    const void *values = sqlite3_column_blob(s, 2);
+    if (!values || (size_t)sqlite3_column_bytes(s, 2) != db->dim * sizeof *row)
+        return damaged(db, "an embedding has the wrong length");
+    memcpy(row, values, db->dim * sizeof *row);
+    return ONP_CLI_OK;
+}
+
+int onp_cli_db_scan_next(struct onp_cli_db *db, struct onp_cli_db_entry *entry, float *row,
+                         bool *found) {
+    sqlite3_stmt *s = db->statements[SCAN];
+    const int step = sqlite3_step(s);
+    *found = step == SQLITE_ROW;
+    int code = ONP_CLI_OK;
+    if (*found)
+        code = read_entry(db, s, entry, row);
+    else if (step != SQLITE_DONE)
+        code = failed(db);
+    if (!*found || code != ONP_CLI_OK) onp_cli_db_scan_end(db);
     return code;
 }

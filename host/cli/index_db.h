@@ -20,6 +20,7 @@ struct onp_cli_db_file {
     uint64_t size, inode;
     int64_t mtime_ns;
     unsigned char hash[ONP_CLI_HASH_BYTES];
+    bool embedded; // the chosen space has its content; from onp_cli_db_files alone
 };
 
 struct onp_cli_db;
@@ -31,8 +32,9 @@ const char *onp_cli_db_path(const struct onp_cli_db *db);
 // Chooses the space; one that is not there is made.
 int onp_cli_db_use(struct onp_cli_db *db, const char *model_key, enum onp_dtype dtype, size_t dim);
 
-// Transactions do not nest. begin waits a while for another process.
+// Transactions do not nest. begin waits a while for another process; begin_read is for many reads.
 int onp_cli_db_begin(struct onp_cli_db *db);
+int onp_cli_db_begin_read(struct onp_cli_db *db);
 int onp_cli_db_commit(struct onp_cli_db *db);
 
 // The files under a folder (absolute, no slash at its end) in the order of their bytes.
@@ -52,11 +54,17 @@ int onp_cli_db_put_row(struct onp_cli_db *db, const struct onp_cli_db_file *file
 int onp_cli_db_put_bad(struct onp_cli_db *db, const struct onp_cli_db_file *file,
                        const char *reason);
 
-// The embedded files under a folder in blocks of at most ONP_CLI_DB_BLOCK: memory does not grow
-// with the index. rows: [count, dim]; all is valid during the call.
-enum { ONP_CLI_DB_BLOCK = 256 };
-typedef int (*onp_cli_db_block_fn)(void *user, const struct onp_cli_db_file *files,
-                                   const float *rows, size_t count);
-int onp_cli_db_scan(struct onp_cli_db *db, const char *folder, onp_cli_db_block_fn fn, void *user);
+// The embedded files under a folder one by one, in the order of their bytes: memory does not grow
+// with the index. One scan at a time; it ends with *found false, with an error or with scan_end.
+struct onp_cli_db_entry {
+    const char *path; // valid until the next call
+    size_t bytes;     // of the path
+    enum onp_modality kind;
+};
+int onp_cli_db_scan_begin(struct onp_cli_db *db, const char *folder);
+// row: [dim], filled with the embedding.
+int onp_cli_db_scan_next(struct onp_cli_db *db, struct onp_cli_db_entry *entry, float *row,
+                         bool *found);
+void onp_cli_db_scan_end(struct onp_cli_db *db);
 
 #endif

@@ -6,13 +6,7 @@
 #include <stdio.h>
 
 #include "cli/items.h"
-
-struct onp_cli_hit {
-    float score;
-    enum onp_modality kind;
-    const char *path; // of the file
-    const char *name; // how it is shown
-};
+#include "cli/nearest.h"
 
 // Pictures and sounds are put into the page up to a size; it makes no request and runs no script.
 void onp_cli_page(FILE *file, const struct onp_cli_items *queries, const struct onp_cli_hit *hits,

@@ -30,18 +30,26 @@ static bool kind_of_name(const char *name, enum onp_modality *kind) {
     return false;
 }
 
+static void describe(const struct stat *st, struct onp_cli_db_file *file) {
+    file->size = (uint64_t)st->st_size;
+    file->inode = (uint64_t)st->st_ino;
+    file->mtime_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+}
+
 bool onp_cli_stat_file(const char *path, struct onp_cli_db_file *file) {
     struct stat st;
     if (stat(path, &st) != 0 || !S_ISREG(st.st_mode)) return false;
-    file->size = (uint64_t)st.st_size;
-    file->inode = (uint64_t)st.st_ino;
-    file->mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+    describe(&st, file);
     return true;
 }
 
-static int add_file(struct onp_cli_walk *walk, const char *path, const char *name) {
+static int add_file(struct onp_cli_walk *walk, const FTSENT *found) {
     struct onp_cli_walked entry = {0};
-    if (!kind_of_name(name, &entry.file.kind) || !onp_cli_stat_file(path, &entry.file))
+    const char *path = found->fts_accpath;
+    if (!kind_of_name(found->fts_name, &entry.file.kind)) return ONP_CLI_OK;
+    if (found->fts_info == FTS_F)
+        describe(found->fts_statp, &entry.file);
+    else if (!onp_cli_stat_file(path, &entry.file)) // a link to nothing or to no file
         return ONP_CLI_OK;
     if (walk->count == walk->capacity) {
         size_t capacity = walk->capacity ? 2 * walk->capacity : 64;
@@ -77,7 +85,7 @@ static int visit(struct onp_cli_walk *walk, FTS *fts, FTSENT *entry) {
     switch (entry->fts_info) {
     case FTS_F:
     case FTS_SL:
-        return add_file(walk, entry->fts_accpath, entry->fts_name);
+        return add_file(walk, entry);
     case FTS_DNR:
     case FTS_ERR:
         return add_unreadable(walk, entry);

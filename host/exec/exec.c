@@ -188,16 +188,19 @@ enum onp_status onp_exec_prepare_variant(struct onp_exec *exec, struct onp_graph
     return prepare_chosen(exec, graph);
 }
 
-enum onp_status onp_exec_upload(struct onp_exec *exec) {
+static enum onp_status upload(struct onp_exec *exec, bool wait) {
+    const struct onp_backend *backend = exec->device->backend;
     for (size_t i = 0; i < onp_graph_tensor_count(exec->graph); i++) {
         const struct onp_tensor *x = onp_graph_tensor(exec->graph, i);
         if (x->role != ONP_ROLE_INPUT || x->root != x) continue;
         const uint64_t size = onp_dtype_size(x->dtype);
-        ONP_TRY(exec->device->backend->buffer_write(x->buffer, (uint64_t)x->offset * size, x->host,
-                                                    (uint64_t)(x->rows * x->cols) * size));
+        ONP_TRY((wait ? backend->buffer_write : backend->buffer_send)(
+            x->buffer, (uint64_t)x->offset * size, x->host, (uint64_t)(x->rows * x->cols) * size));
     }
     return ONP_OK;
 }
+
+enum onp_status onp_exec_upload(struct onp_exec *exec) { return upload(exec, true); }
 
 static enum onp_status run_command(struct onp_exec *exec, size_t index) {
     const struct onp_command *command = &exec->commands.list[index];
@@ -214,10 +217,17 @@ static enum onp_status run_command(struct onp_exec *exec, size_t index) {
     return ONP_OK;
 }
 
-enum onp_status onp_exec_run(struct onp_exec *exec) {
-    ONP_TRY(onp_exec_upload(exec));
+static enum onp_status run(struct onp_exec *exec, bool wait) {
+    ONP_TRY(upload(exec, wait));
     for (size_t i = 0; i < exec->commands.count; i++) ONP_TRY(run_command(exec, i));
     return ONP_OK;
+}
+
+enum onp_status onp_exec_run(struct onp_exec *exec) { return run(exec, true); }
+
+enum onp_status onp_exec_start(struct onp_exec *exec) {
+    ONP_TRY(run(exec, false));
+    return exec->device->backend->flush(exec->device);
 }
 
 enum onp_status onp_exec_read(struct onp_exec *exec, const struct onp_tensor *x, float *out) {

@@ -21,6 +21,9 @@ enum onp_status onp_exec_prepare_variant(struct onp_exec *exec, struct onp_graph
                                          const struct onp_variant *variant);
 // Uploads the inputs and queues all commands. Allocates and compiles nothing.
 enum onp_status onp_exec_run(struct onp_exec *exec);
+// The same without waiting for the copies: the inputs' host memory must stay as it is until
+// onp_exec_read returns, and nothing else may be run before.
+enum onp_status onp_exec_start(struct onp_exec *exec);
 // The first half of a run alone: brings the inputs to the device. For checks.
 enum onp_status onp_exec_upload(struct onp_exec *exec);
 // Waits and reads a kept tensor, rows packed (ld = cols).

@@ -56,6 +56,13 @@ enum onp_status onp_cl_launch(struct onp_device *base, const struct onp_launch *
     return ONP_OK;
 }
 
+enum onp_status onp_cl_flush(struct onp_device *base) {
+    const cl_int error = clFlush(onp_cl_device(base)->queue);
+    return error == CL_SUCCESS ? ONP_OK
+                               : onp_cl_fail(&base->context->log, error,
+                                             "cannot start the queued work on %s", base->info.name);
+}
+
 enum onp_status onp_cl_finish(struct onp_device *base) {
     struct onp_cl_device *device = onp_cl_device(base);
     // clFinish alone does not tell whether the commands succeeded; a marker behind them does.

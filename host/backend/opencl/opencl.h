@@ -132,9 +132,12 @@ enum onp_status onp_cl_buffer_write(struct onp_buffer *buffer, uint64_t offset, 
                                     uint64_t bytes);
 enum onp_status onp_cl_buffer_read(struct onp_buffer *buffer, uint64_t offset, void *data,
                                    uint64_t bytes);
+enum onp_status onp_cl_buffer_send(struct onp_buffer *buffer, uint64_t offset, const void *data,
+                                   uint64_t bytes);
 enum onp_status onp_cl_launch(struct onp_device *device, const struct onp_launch *launch,
                               uint32_t tag);
 enum onp_status onp_cl_gemm(struct onp_device *device, const struct onp_gemm *gemm, uint32_t tag);
+enum onp_status onp_cl_flush(struct onp_device *device);
 enum onp_status onp_cl_finish(struct onp_device *device);
 enum onp_status onp_cl_profile(struct onp_device *device, bool on);
 enum onp_status onp_cl_timings(struct onp_device *device, struct onp_timing **timings,

@@ -93,6 +93,11 @@ static enum onp_status ref_buffer_read(struct onp_buffer *buffer, uint64_t offse
     return ONP_OK;
 }
 
+static enum onp_status ref_flush(struct onp_device *device) {
+    (void)device;
+    return ONP_OK;
+}
+
 static enum onp_status ref_finish(struct onp_device *device) {
     (void)device;
     return ONP_OK;
@@ -121,6 +126,8 @@ const struct onp_backend onp_backend_ref = {
     .buffer_destroy = ref_buffer_destroy,
     .buffer_write = ref_buffer_write,
     .buffer_read = ref_buffer_read,
+    .buffer_send = ref_buffer_write,
+    .flush = ref_flush,
     .finish = ref_finish,
     .profile = ref_profile,
     .timings = ref_timings,
