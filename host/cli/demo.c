@@ -6,7 +6,7 @@
 #include "cli/demo.h"
 
 // Items of a run on the device: enough for batches, few enough for a median that means something.
-enum { CHUNK = 16, SHOWN = 12, FEWEST_RIGHT = 4, MIXED = 8 };
+enum { CHUNK = 16, SHOWN = 12, FEWEST_RIGHT = 4, MIXED = 6 };
 
 const enum onp_modality onp_cli_pair_kinds[ONP_CLI_PAIRS][2] = {
     {ONP_IMAGE, ONP_TEXT}, {ONP_AUDIO, ONP_TEXT}, {ONP_AUDIO, ONP_IMAGE}};

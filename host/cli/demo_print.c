@@ -6,7 +6,7 @@
 #include "cli/demo.h"
 #include "cli/text.h"
 
-enum { NAME = 14, WIDTH = 92 };
+enum { NAME = 11, WIDTH = 92 };
 
 // A name of exactly so many columns.
 static void print_name(const char *name, size_t columns) {
@@ -80,7 +80,7 @@ static void print_matrix(const struct onp_cli_demo *demo, enum onp_cli_pair pair
     const enum onp_modality *kinds = onp_cli_pair_kinds[pair];
     printf("\nSimilarity, %ss down, %ss across, * the right answers\n%*s",
            onp_cli_kind_name(kinds[0]), onp_cli_kind_name(kinds[1]), NAME + 4, "");
-    for (size_t j = 0; j < demo->shown_count; j++) printf("%5zu ", j + 1);
+    for (size_t j = 0; j < demo->shown_count; j++) printf("%6zu ", j + 1);
     putchar('\n');
     for (size_t i = 0; i < demo->shown_count; i++) {
         const float *row = demo->scores[pair] + demo->shown[i] * demo->count;
@@ -89,7 +89,7 @@ static void print_matrix(const struct onp_cli_demo *demo, enum onp_cli_pair pair
         for (size_t j = 0; j < demo->shown_count; j++) {
             char value[16];
             snprintf(value, sizeof value, i == j ? "%.2f*" : "%.2f ", (double)row[demo->shown[j]]);
-            printf("%6s", value);
+            printf("%7s", value);
         }
         putchar('\n');
     }

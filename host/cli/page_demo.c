@@ -113,7 +113,7 @@ static void put_tiles(FILE *file, void *user) {
 static void put_trio(FILE *file, void *user) {
     struct page *page = user;
     const size_t c = page->demo->shown[0];
-    static const char *const edge[ONP_CLI_PAIRS] = {"left", "right", "top"};
+    static const char *const edge[ONP_CLI_PAIRS] = {"left", "right", "above"};
     fputs("<figure class=\"trio\" id=\"trio\">\n<svg class=\"lines\" viewBox=\"0 0 100 90\" "
           "preserveAspectRatio=\"none\" aria-hidden=\"true\"><path d=\"M22 24H78L50 76z\"/></svg>\n"
           "<div class=\"node image\">",
@@ -192,9 +192,9 @@ static void put_matrix(FILE *file, const struct page *page, enum onp_cli_pair pa
     put_heads(file, page);
     fputs("</tr></thead>\n<tbody>\n", file);
     for (size_t i = 0; i < demo->shown_count; i++) {
-        fprintf(file, "<tr><th scope=\"row\" data-concept=\"%zu\"><span>", demo->shown[i]);
+        fprintf(file, "<tr><th scope=\"row\" data-concept=\"%zu\"><div><span>", demo->shown[i]);
         onp_cli_html_cstring(file, name_of(page, demo->shown[i]));
-        fputs("</span></th>", file);
+        fputs("</span></div></th>", file);
         for (size_t j = 0; j < demo->shown_count; j++)
             put_cell(file, score_of(page, pair, demo->shown[i], demo->shown[j]), range, i == j);
         fputs("</tr>\n", file);
@@ -263,8 +263,8 @@ static void put_mixed(FILE *file, void *user) {
 static void put_table_about(FILE *file, void *user) {
     const struct onp_cli_demo *demo = ((const struct page *)user)->demo;
     fprintf(file,
-            "At which place the right answer comes, of %zu. 1 is right. A tick marks the %zu "
-            "concepts that are right in all six directions.",
+            "The place at which the right answer comes, among %zu; 1 is right. A tick marks the "
+            "%zu concepts that are right in all six directions.",
             demo->count, demo->right);
 }
 
@@ -316,9 +316,9 @@ static void put_times(FILE *file, void *user) {
     static const enum onp_modality order[] = {ONP_IMAGE, ONP_AUDIO, ONP_TEXT};
     struct onp_encoder_stats stats = {0};
     fputs("<div class=\"scroll\" role=\"region\" aria-label=\"Times\" tabindex=\"0\">"
-          "<table class=\"times\"><caption>Milliseconds an item, median, and for all together"
+          "<table class=\"times\"><caption>Milliseconds an item, median; and in total"
           "</caption><thead><tr><td></td><th scope=\"col\">reading</th><th scope=\"col\">encoder"
-          "</th><th scope=\"col\">both</th><th scope=\"col\">all</th></tr></thead>\n<tbody>\n",
+          "</th><th scope=\"col\">both</th><th scope=\"col\">total</th></tr></thead>\n<tbody>\n",
           file);
     for (int m = 0; m < ONP_MODALITY_COUNT; m++) {
         struct onp_cli_spread spread[3] = {{0}};

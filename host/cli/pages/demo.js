@@ -142,15 +142,14 @@
 
     function thing(kind, concept) {
         if (kind === "image") return picture(concept, "");
-        if (kind === "audio") return play(concept) || wave(concept);
-        return make("span", { className: "kind text" }, "word");
+        return play(concept) || wave(concept);
     }
 
     function answer(kind, place, concept, value) {
         const right = concept === asked.concept;
         return make("li", { className: (right ? "right" : "") + (place > 5 ? " later" : "") },
             make("span", { className: "place" }, String(place)),
-            make("span", { className: "thing" }, thing(kind, concept)),
+            kind === "text" ? null : make("span", { className: "thing" }, thing(kind, concept)),
             make("div", null,
                 make("div", { className: "line" },
                     make("span", { className: "name" }, data.concepts[concept].name),
@@ -162,7 +161,7 @@
     function answers(kind) {
         const scores = data.concepts.map((_, i) => score(asked.kind, asked.concept, kind, i));
         const sorted = order(scores);
-        const list = make("ol", { className: "found" });
+        const list = make("ol", { className: "found " + WORD[kind] + "s" });
         sorted.slice(0, 5).forEach(([value, i], k) => list.append(answer(kind, k + 1, i, value)));
         const place = sorted.findIndex(([, i]) => i === asked.concept) + 1;
         if (place > 5) list.append(answer(kind, place, asked.concept, scores[asked.concept]));
@@ -214,12 +213,17 @@
         figure.querySelectorAll("[data-concept]").forEach((head) => {
             const kind = kinds[head.scope === "row" ? 0 : 1];
             const concept = Number(head.dataset.concept);
-            if (kind !== "image" || head.scope === "row" || !by("p" + concept)) return;
+            head.title = data.concepts[concept].name;
+            if (kind !== "image" || !by("p" + concept)) return;
             const image = picture(concept, "");
             image.className = "thumb";
+            if (head.scope === "row") {
+                head.firstChild.append(image);
+                return;
+            }
             head.firstChild.className = "vh";
-            head.title = data.concepts[concept].name;
             head.append(image);
+            head.closest("table").classList.add("thumbs");
         });
     }
 
@@ -229,9 +233,8 @@
         const table = figure.querySelector("table");
         const cells = [...table.tBodies[0].rows].map((row) => [...row.cells].slice(1));
         const columns = [...table.tHead.rows[0].cells].slice(1);
-        const readout = make("p", { className: "readout" }, "\u00a0");
+        const readout = figure.querySelector(".hint"), hint = readout.textContent;
         let current = cells[0][0];
-        figure.querySelector("figcaption").prepend(readout);
         prepareHeads(figure, kinds);
         table.setAttribute("role", "grid");
         table.parentNode.removeAttribute("tabindex"); // its cells are
@@ -243,6 +246,7 @@
         const point = (row, column) => {
             const a = data.shown[row], b = data.shown[column];
             mark(row, column, true);
+            readout.classList.add("on");
             readout.replaceChildren(
                 `${WORD[kinds[0]]} of ${data.concepts[a].name}, ` +
                 `${kinds[1] === "text" ? "word" : WORD[kinds[1]] + " of"} ${data.concepts[b].name}: `,
@@ -250,7 +254,8 @@
         };
         const leave = (row, column) => {
             mark(row, column, false);
-            readout.textContent = "\u00a0";
+            readout.classList.remove("on");
+            readout.textContent = hint;
         };
         const focus = (row, column) => {
             current.tabIndex = -1;
@@ -317,7 +322,7 @@
     }
 
     function prepareMixer() {
-        const chosen = [data.shown[0], data.shown[Math.floor(data.shown.length / 2)]];
+        const chosen = [data.shown[0], data.shown[data.shown.length - 1]];
         ["mix-sound", "mix-word"].forEach((id, k) => {
             by(id).append(...data.concepts.map((concept, i) =>
                 make("option", { value: String(i), selected: i === chosen[k] }, concept.name)));
