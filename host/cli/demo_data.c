@@ -10,7 +10,7 @@
 #include "cli/text.h"
 
 // A demo is looked at by a person: what is larger is not one.
-enum { TABLE_LIMIT = 1 << 20, CONCEPT_LIMIT = 500, NAME_LIMIT = 80 };
+enum { TABLE_LIMIT = 1 << 20, ABOUT_LIMIT = 1 << 12, CONCEPT_LIMIT = 500, NAME_LIMIT = 80 };
 
 enum { CONCEPT, PICTURE, SOUND, PICTURE_CREDIT, SOUND_CREDIT, COLUMN_COUNT };
 static const char *const column_names[COLUMN_COUNT] = {"concept", "picture", "sound",
@@ -37,26 +37,28 @@ static int complain(const struct reader *r, const char *what, const char *name) 
 
 // --- The file ----------------------------------------------------------------------------------
 
-static int read_table(struct onp_cli_demo_data *data, size_t *size) {
+// A file of at most `limit` bytes, with a zero byte behind it. A missing one is a failure only with
+// `needed`; *text stays NULL then.
+static int read_text(const char *path, size_t limit, bool needed, char **text, size_t *size) {
     struct stat st;
-    // Looked at before it is opened: opening a pipe would wait for its other end.
     FILE *file = NULL;
-    if (stat(data->path, &st) == 0 && !S_ISREG(st.st_mode))
-        return onp_cli_fail("%s is not a regular file", data->path);
-    if (!(file = fopen(data->path, "rb")) || fstat(fileno(file), &st) != 0) {
+    // Looked at before it is opened: opening a pipe would wait for its other end.
+    if (stat(path, &st) != 0 && errno == ENOENT && !needed) return ONP_CLI_OK;
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+        return onp_cli_fail("%s is not a regular file", path);
+    if (!(file = fopen(path, "rb")) || fstat(fileno(file), &st) != 0) {
         const char *reason = strerror(errno);
         if (file) fclose(file);
-        return onp_cli_fail("cannot open the demo's table %s: %s; name its folder with --data",
-                            data->path, reason);
+        return onp_cli_fail("cannot open %s: %s; --data names the folder", path, reason);
     }
     int code = ONP_CLI_OK;
-    if (st.st_size > TABLE_LIMIT)
-        code = onp_cli_fail("%s is larger than 1 MiB", data->path);
-    else if (!(data->table = malloc((size_t)st.st_size + 1)))
+    if ((uint64_t)st.st_size > limit)
+        code = onp_cli_fail("%s is larger than %zu KiB", path, limit >> 10);
+    else if (!(*text = calloc((size_t)st.st_size + 1, 1)))
         code = onp_cli_fail("out of memory");
     else
-        *size = fread(data->table, 1, (size_t)st.st_size, file);
-    if (code == ONP_CLI_OK && ferror(file)) code = onp_cli_fail("cannot read %s", data->path);
+        *size = fread(*text, 1, (size_t)st.st_size, file);
+    if (code == ONP_CLI_OK && ferror(file)) code = onp_cli_fail("cannot read %s", path);
     fclose(file);
     return code;
 }
@@ -169,7 +171,6 @@ static int parse(struct reader *r, char *text, size_t size) {
     bool header = false;
     if (memchr(text, '\0', size))
         return onp_cli_fail("%s: a zero byte in it; not a table", r->data->path);
-    text[size] = '\0';
     if (strncmp(text, "\xEF\xBB\xBF", 3) == 0) text += 3;
     for (char *next; text && code == ONP_CLI_OK; text = next) {
         r->line++;
@@ -186,6 +187,19 @@ static int parse(struct reader *r, char *text, size_t size) {
     return code;
 }
 
+static int read_about(const char *dir, struct onp_cli_demo_data *data) {
+    size_t size = 0;
+    char *path = join(dir, "about.txt");
+    if (!path) return onp_cli_fail("out of memory");
+    int code = read_text(path, ABOUT_LIMIT, false, &data->about, &size);
+    for (size_t i = 0; i < size; i++)
+        if (data->about[i] == '\n' || data->about[i] == '\r') data->about[i] = ' ';
+    const char *fault = code == ONP_CLI_OK && data->about ? text_fault(data->about, size) : NULL;
+    if (fault) code = onp_cli_fail("%s: %s", path, fault);
+    free(path);
+    return code;
+}
+
 int onp_cli_demo_data_read(const char *dir, struct onp_cli_demo_data *data) {
     struct reader r = {.data = data, .dir = dir};
     size_t size = 0;
@@ -193,8 +207,9 @@ int onp_cli_demo_data_read(const char *dir, struct onp_cli_demo_data *data) {
     data->path = join(dir, "demo.tsv");
     data->list = calloc(CONCEPT_LIMIT, sizeof *data->list);
     if (!data->path || !data->list) return onp_cli_fail("out of memory");
-    int code = read_table(data, &size);
-    return code == ONP_CLI_OK ? parse(&r, data->table, size) : code;
+    int code = read_text(data->path, TABLE_LIMIT, true, &data->table, &size);
+    if (code == ONP_CLI_OK) code = parse(&r, data->table, size);
+    return code == ONP_CLI_OK ? read_about(dir, data) : code;
 }
 
 void onp_cli_demo_data_free(struct onp_cli_demo_data *data) {
@@ -202,6 +217,7 @@ void onp_cli_demo_data_free(struct onp_cli_demo_data *data) {
         for (int m = 0; m < ONP_MODALITY_COUNT; m++) free(data->list[i].path[m]);
     free(data->list);
     free(data->table);
+    free(data->about);
     free(data->path);
     memset(data, 0, sizeof *data);
 }

@@ -23,6 +23,23 @@ static double percent(size_t part, size_t whole) {
     return whole ? 100.0 * (double)part / (double)whole : 0.0;
 }
 
+// Words, broken at WIDTH.
+static void print_wrapped(const char *text) {
+    size_t column = 0;
+    while (*(text += strspn(text, " "))) {
+        const size_t bytes = strcspn(text, " ");
+        if (column && column + 1 + bytes > WIDTH) {
+            putchar('\n');
+            column = 0;
+        }
+        if (column) putchar(' ');
+        onp_cli_text_plain(stdout, text, bytes);
+        column += bytes + (column > 0);
+        text += bytes;
+    }
+    putchar('\n');
+}
+
 static void print_facts(const struct onp_cli_demo *demo) {
     const struct onp_device_info *device = onp_device_get_info(demo->session.device);
     const struct onp_model_info *model = &demo->session.info;
@@ -33,7 +50,9 @@ static void print_facts(const struct onp_cli_demo *demo) {
     printf(": %" PRIu32 " values an embedding, %" PRIu32 " layers, weights kept as %s\n",
            model->embed_dim, model->layers, demo->settings.dtype ? "f16" : "f32");
     printf("Device  %s%s%s\n", device->name, *device->platform ? ", " : "", device->platform);
-    printf("Table   %zu concepts, each a picture, a sound and a word\n\n", demo->count);
+    printf("Table   %zu concepts, each a picture, a sound and a word\n", demo->count);
+    if (demo->data.about) print_wrapped(demo->data.about);
+    putchar('\n');
 }
 
 // A list of names, broken at WIDTH.

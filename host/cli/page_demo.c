@@ -82,6 +82,14 @@ static void put_lead(FILE *file, void *user) {
         n, n, n, page->demo->dim);
 }
 
+static void put_about(FILE *file, void *user) {
+    const char *about = ((const struct page *)user)->demo->data.about;
+    if (!about) return;
+    fputs("<p class=\"about\">", file);
+    onp_cli_html_cstring(file, about);
+    fputs("</p>", file);
+}
+
 static void put_total(FILE *file, void *user) {
     const struct onp_cli_demo *demo = ((const struct page *)user)->demo;
     fprintf(file,
@@ -442,6 +450,7 @@ int onp_cli_demo_page(const struct onp_cli_demo *demo, FILE *file) {
     static const struct onp_cli_slot slots[] = {
         {"lead", put_lead},
         {"total", put_total},
+        {"about", put_about},
         {"tiles", put_tiles},
         {"trio", put_trio},
         {"choice", put_choice},

@@ -163,6 +163,20 @@ class Numbers(Demo):
         self.assertIn("a mixed query takes two concepts", self.out)
         self.no_output("data", "out.html")
 
+    def test_note(self):
+        """about.txt is shown, whatever stands in it."""
+        self.write("data/about.txt", "Drawn by hand,\nrecorded <at home>.\n" + "word " * 60)
+        self.demo("--html", "out.html")
+        self.assertIn("\nDrawn by hand, recorded <at home>. word", self.out)
+        self.assertTrue(all(len(line) <= 100 for line in self.out.splitlines()))
+        with open(self.path("out.html"), encoding="utf-8") as file:
+            self.assertIn("Drawn by hand, recorded &#60;at home&#62;. word", file.read())
+        self.write("data/about.txt", "x" * 5000)
+        os.remove(self.path("out.html"))
+        self.refused("larger than 4 KiB")
+        self.write("data/about.txt", b"\xff")
+        self.refused("not UTF-8")
+
     def test_forms_of_the_table(self):
         """A byte order mark, CR LF, empty lines, columns in another order and ones not known."""
         self.write("data/demo.tsv", "\ufeffsound\tconcept\textra\tsound_credit\tpicture\tpicture_credit"
@@ -197,7 +211,7 @@ class BadInput(Demo):
         self.refused(["demo.tsv:3", "already", "cow"],
                      self.row() + "cow\tp1.png\tsounds/s1.wav\ta\tb\n")
         self.refused(["demo.tsv", "zero byte"], HEADER + "co\0w\tp0.png\tsounds/s0.wav\ta\tb\n")
-        self.refused(["demo.tsv", "larger than 1 MiB"], HEADER + "x" * (1 << 20))
+        self.refused(["demo.tsv", "larger than 1024 KiB"], HEADER + "x" * (1 << 20))
         many = "".join(f"c{i}\tp0.png\tsounds/s0.wav\ta\tb\n" for i in range(501))
         self.refused(["demo.tsv:502", "more than 500"], HEADER + many)
 
@@ -398,6 +412,23 @@ class Page(Demo):
                 self.assertLessEqual(total, inner, (width, script, beyond))
                 self.assertEqual(inner, width)
                 self.assertEqual(beyond, [], (width, script))
+
+    def test_files_that_browsers_do_not_know(self):
+        """Arrays are embedded as they are; the page says that they are not shown."""
+        self.run_program("preprocess", "--model", SHARED.model, "--image", "data/p0.png", "-o",
+                         "data/p0.npy")
+        self.run_program("preprocess", "--model", SHARED.model, "--audio", "data/sounds/s0.wav", "-o",
+                         "data/s0.npy")
+        with open(self.table, encoding="utf-8") as file:
+            text = file.read()
+        self.write("data/demo.tsv", text.replace("p0.png", "p0.npy").replace("sounds/s0.wav", "s0.npy"))
+        self.demo("--html", "out.html")
+        self.assertEqual(table_of(self.out), table_of(SHARED.out))
+        page = self.open(self.path("out.html"))
+        self.assertEqual(set(page.run(f"Promise.all({PICTURES})")), {20})
+        self.assertEqual(len(page.run(WAIT_FOR_SOUNDS)), len(NAMES) - 1)
+        self.assertIn("not shown here", page.run("document.querySelector('#ranks').innerText"))
+        self.assert_quiet()
 
     def test_names_of_controls(self):
         self.open()

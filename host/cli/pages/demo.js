@@ -165,9 +165,11 @@
         sorted.slice(0, 5).forEach(([value, i], k) => list.append(answer(kind, k + 1, i, value)));
         const place = sorted.findIndex(([, i]) => i === asked.concept) + 1;
         if (place > 5) list.append(answer(kind, place, asked.concept, scores[asked.concept]));
-        return make("div", { className: "panel" },
+        const panel = make("div", { className: "panel" },
             make("h3", null, make("span", { className: "kind " + kind }, WORD[kind] + "s"), "it finds"),
             list);
+        panel.dataset.first = `the ${WORD[kind]} ${data.concepts[sorted[0][1]].name}`;
+        return panel;
     }
 
     function ask() {
@@ -176,8 +178,11 @@
         if (asked.kind === "image") query.replaceChildren(picture(asked.concept, "Picture of: " + name));
         else if (asked.kind === "audio") query.replaceChildren(play(asked.concept) || "", wave(asked.concept));
         else query.replaceChildren(name);
-        by("answers").replaceChildren(
-            ...["image", "audio", "text"].filter((kind) => kind !== asked.kind).map(answers));
+        const panels = ["image", "audio", "text"].filter((kind) => kind !== asked.kind).map(answers);
+        by("answers").replaceChildren(...panels);
+        // Said aloud in short; the lists are there to be read.
+        by("asked").textContent = `The ${WORD[asked.kind]} of ${name} finds first ` +
+            panels.map((panel) => panel.dataset.first).join(" and ");
     }
 
     function prepareAsking() {
@@ -310,15 +315,17 @@
     function mix() {
         const sound = Number(by("mix-sound").value), word = Number(by("mix-word").value);
         by("mix-play").replaceChildren(play(sound) || "");
-        by("mix-found").replaceChildren(...order(mixedScores(sound, word)).slice(0, 6)
-            .map(([value, i]) => {
-                const marks = [];
-                if (i === sound) marks.push(make("span", { className: "kind audio" }, "the sound"));
-                if (i === word) marks.push(make("span", { className: "kind text" }, "the word"));
-                return make("li", { className: marks.length ? "hit" : "" }, picture(i, ""),
-                    make("span", { className: "name" }, data.concepts[i].name),
-                    make("span", { className: "score" }, value.toFixed(3)), ...marks);
-            }));
+        const best = order(mixedScores(sound, word)).slice(0, 6);
+        by("mix-said").textContent = "Nearest pictures: " +
+            best.slice(0, 3).map(([, i]) => data.concepts[i].name).join(", ");
+        by("mix-found").replaceChildren(...best.map(([value, i]) => {
+            const marks = [];
+            if (i === sound) marks.push(make("span", { className: "kind audio" }, "the sound"));
+            if (i === word) marks.push(make("span", { className: "kind text" }, "the word"));
+            return make("li", { className: marks.length ? "hit" : "" }, picture(i, ""),
+                make("span", { className: "name" }, data.concepts[i].name),
+                make("span", { className: "score" }, value.toFixed(3)), ...marks);
+        }));
     }
 
     function prepareMixer() {
