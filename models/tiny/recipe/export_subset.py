@@ -7,7 +7,8 @@ usage: export_subset.py data=FOLDER [root=REPOSITORY]
 
 Writes, whole and anew, with Pillow and numpy alone:
   models/tiny/demo/   demo.tsv, ATTRIBUTION.md, one picture and one sound a concept
-  tests/data/tiny/    subset.tsv and the files that the demo does not have already
+  tests/data/tiny/    subset.tsv and the files that the demo does not have already; words.txt, the
+                      concepts with sounds
 
 None of these files was trained on. OpenMoji's pictures and the copyleft sounds are never taken: the
 former are CC-BY-SA, and all of this lies beside code under Apache-2.0.
@@ -218,7 +219,8 @@ def main():
         sys.exit(__doc__)
     data = Path(options["data"])
     root = Path(options.get("root", Path(__file__).resolve().parents[3]))
-    demo, drawings, photos, recordings = choose(*read_rows(data))
+    heard, rows = read_rows(data)
+    demo, drawings, photos, recordings = choose(heard, rows)
     demo_folder, subset_folder = root / "models/tiny/demo", root / "tests/data/tiny"
     if demo_folder.is_dir():
         shutil.rmtree(demo_folder)
@@ -227,6 +229,8 @@ def main():
     names = write_demo(demo_folder, data, demo)
     write_subset(subset_folder, data, (("drawing", drawings), ("photo", photos),
                                        ("recording", recordings)), names)
+    (subset_folder / "words.txt").write_text("".join(word + "\n" for word in heard),
+                                             encoding="utf-8")
     for folder in demo_folder, subset_folder:
         sizes = [p.stat().st_size for p in folder.iterdir()]
         print(f"{folder}: {len(sizes)} files, {sum(sizes)} bytes")
