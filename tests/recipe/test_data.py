@@ -4,6 +4,7 @@
 
 usage: test_data.py RECIPE_DATA_FOLDER
 """
+import contextlib
 import io
 import json
 import shutil
@@ -209,6 +210,16 @@ class Rules(Folder):
 
 
 class GivenData(Folder):
+    def test_made_files_that_differ_are_dropped(self):
+        sums = common.read_sums(self.root / "SHA256SUMS")
+        names = [line["file"] for line in self.entries]
+        (self.data / names[0]).write_bytes(b"other")
+        rows = {name: {"content": "pixels"} for name in names}
+        with mock.patch.object(verify, "content_hash", return_value="other"), \
+                contextlib.redirect_stdout(io.StringIO()) as told:
+            self.assertEqual(build.drop_differing(names, sums, rows, self.data), names[1:])
+        self.assertIn(names[0], told.getvalue())
+
     def test_files_are_taken_as_pinned(self):
         sums = common.read_sums(self.root / "SHA256SUMS")
         names = [line["file"] for line in self.entries]

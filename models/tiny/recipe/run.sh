@@ -25,7 +25,7 @@ if [ ! -x "$env/bin/python" ]; then
 fi
 python=$env/bin/python
 # shellcheck disable=SC2086  # given is one word or none
-"$python" "$here/data/build.py" "out=$out/data" $given
+"$python" "$here/data/build.py" "out=$out/data" $given ${2:+differing=given}
 echo "training; progress is in $out/train.log" >&2
 "$python" "$here/train.py" "data=$out/data" "out=$out/tiny" "steps=${STEPS:-5600}" evaluate_every=400 \
     >"$out/train.log" 2>&1 || { tail -n 20 "$out/train.log" >&2; exit 1; }

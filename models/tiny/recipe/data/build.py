@@ -2,17 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes the training data of the tiny model from its public packages, and checks every file.
 
-usage: build.py out=DIR [given=DIR] [downloads=DIR] [fetch=yes] [git=BASE]
+usage: build.py out=DIR [given=DIR] [downloads=DIR] [fetch=yes] [differing=error] [git=BASE]
   out        the data folder to make
   given      a built data folder: the files whose packages cannot be had come from there
   downloads  where archives and unpacked files are kept; default OUT.downloads (1.8 GB)
   fetch      no: fetch nothing, make nothing, take all files from `given`
+  differing  given: a file made here that is not as pinned is named and taken from `given`
   git        address or folder before OWNER/NAME of the repositories; default https://github.com
 
 Fetches the pinned versions of sources.tsv, makes pictures and sounds, takes what is missing from
 `given`, writes the manifest, and verifies the folder (verify.py --help has the rules). What cannot
 be fetched is named with the reason; without `given` it is an error. So is a file that is not as
-pinned. The very bytes that the model was trained on: fetch=no given=DIR.
+pinned: newer tools than Debian 12's round a pixel otherwise now and then (Pillow 13.0.0: one of 750
+pictures). The very bytes that the model was trained on: fetch=no given=DIR.
 
 Needs Debian 12 with apt-get, git, npm, numpy, Pillow, and the packages librsvg2-bin sox
 libsox-fmt-all flac fluidsynth; fetch=no needs none of them.
@@ -26,7 +28,7 @@ import build_manifest
 from common import (MEDIA_FOLDERS, Problem, fetched_packages, options, read_sources, read_sums,
                     run_main, sha256_file, yes)
 from fetch import fetch_all
-from verify import read_contents, report, verify
+from verify import judge, read_contents, report, verify
 
 TOOLS = {"rsvg-convert": "librsvg2-bin", "sox": "sox libsox-fmt-all", "flac": "flac",
          "fluidsynth": "fluidsynth"}
@@ -84,10 +86,23 @@ def tell_origins(made, names, rows, missing):
         print(f"  {package}: {count} taken{why}")
 
 
-def build(out, given, downloads, fetch, git):
+def drop_differing(made, sums, rows, out):
+    """The made files without those that are not as pinned, which are named."""
+    kept = []
+    for name in made:
+        if judge(Path(out, name), sums[name], rows[name]):
+            kept.append(name)
+        else:
+            print(f"{name}: made here it differs from its pinned hash, so the given one is taken")
+    return kept
+
+
+def build(out, given, downloads, fetch, differing, git):
     """The whole way; returns the exit status."""
     sources, sums, rows = read_sources(), read_sums(), read_contents()
     made, missing = make(sources, downloads, out, git) if fetch else ([], {})
+    if differing == "given":
+        made = drop_differing(made, sums, rows, out)
     names = sorted(set(rows) - set(made))
     if names and not given:
         raise Problem(f"{len(names)} files not made: {len(missing)} packages are out of reach "
@@ -100,14 +115,19 @@ def build(out, given, downloads, fetch, git):
 
 def main(argv):
     given = options(__doc__, argv, required=["out"], given="", downloads="", fetch="yes",
-                    git="https://github.com")
+                    differing="error", git="https://github.com")
     fetch = yes("fetch", given.fetch)
     if not fetch and not given.given:
         raise Problem("fetch=no makes nothing by itself: give a built data folder with given=DIR")
+    if given.differing not in ("error", "given"):
+        raise Problem(f"differing={given.differing}: error or given is expected")
+    if given.differing == "given" and not given.given:
+        raise Problem("differing=given needs a built data folder: give it with given=DIR")
     out = Path(given.out)
     for folder in MEDIA_FOLDERS:
         (out / folder).mkdir(parents=True, exist_ok=True)
-    return build(out, given.given, given.downloads or f"{out}.downloads", fetch, given.git)
+    downloads = given.downloads or f"{out}.downloads"
+    return build(out, given.given, downloads, fetch, given.differing, given.git)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def flac_seconds(path):
     return (int.from_bytes(head[18:26], "big") & ((1 << 36) - 1)) / SAMPLE_RATE
 
 
-def judge(path, pinned, row, strict):
+def judge(path, pinned, row, strict=False):
     """How a file that is there compares: "bytes", "content", "length", or None where it differs."""
     if sha256_file(path) == pinned:
         return "bytes"
