@@ -10,9 +10,10 @@
 #include "cli/log.h"
 #include "cli/progress.h"
 
-// A stopped run loses at most COMMIT_ROWS embeddings.
-enum { STEP_FILES = 64, COMMIT_ROWS = 32 };
+// A stopped run loses at most COMMIT_ROWS embeddings, and the hashes of STEP_FILES files.
+enum { STEP_FILES = 256, COMMIT_ROWS = 32 };
 static const uint64_t mebibyte = 1 << 20;
+#define STEP_BYTES (256 * mebibyte)
 
 // --- The model's key ---------------------------------------------------------------------------
 
@@ -142,32 +143,52 @@ static bool is_fresh(const struct onp_cli_db_file *file) {
     return file->mtime_ns / 1000000000 + 2 > (int64_t)now.tv_sec;
 }
 
-static int hash_file(struct onp_cli_index *index, struct onp_cli_session *session,
-                     struct onp_cli_walked *entry) {
+static void hash_file(struct onp_cli_index *index, const struct onp_cli_session *session,
+                      struct onp_cli_walked *entry) {
+    entry->fresh = is_fresh(&entry->file);
     onp_cli_capture();
     enum onp_status status =
         onp_file_sha256(session->context, entry->file.path, 0, UINT64_MAX, entry->file.hash);
     const char *reason = onp_cli_release(status);
-    if (status != ONP_OK) {
-        index->unreadable++;
-        onp_cli_fail("%s; it is left out", reason);
-        return onp_cli_db_drop_file(index->db, entry->file.path);
-    }
-    entry->hashed = true;
-    struct onp_cli_db_file kept = entry->file;
-    if (is_fresh(&kept)) kept.mtime_ns = INT64_MIN;
-    return onp_cli_db_put_file(index->db, &kept);
+    entry->hashed = status == ONP_OK;
+    if (entry->hashed) return;
+    index->unreadable++;
+    onp_cli_fail("%s; it is left out", reason);
 }
 
-// The lock is let go between the files: reading them may take long.
-static int hash_files(struct onp_cli_index *index, struct onp_cli_session *session) {
+// The files that were read since the last step, in one transaction: each takes whole pages.
+static int put_step(struct onp_cli_index *index, struct onp_cli_walked **step, size_t *count) {
+    int code = *count > 0 ? onp_cli_db_begin(index->db) : ONP_CLI_OK;
+    for (size_t i = 0; i < *count && code == ONP_CLI_OK; i++) {
+        struct onp_cli_db_file kept = step[i]->file;
+        if (step[i]->fresh) kept.mtime_ns = INT64_MIN;
+        code = step[i]->hashed ? onp_cli_db_put_file(index->db, &kept)
+                               : onp_cli_db_drop_file(index->db, kept.path);
+    }
+    if (*count > 0 && code == ONP_CLI_OK) code = onp_cli_db_commit(index->db);
+    *count = 0;
+    return code;
+}
+
+// No lock is held while files are read: that may take long.
+static int hash_files(struct onp_cli_index *index, const struct onp_cli_session *session) {
     struct onp_cli_walk *walk = &index->walk;
+    struct onp_cli_walked *step[STEP_FILES];
+    size_t count = 0;
+    uint64_t bytes = 0;
     int code = ONP_CLI_OK;
     onp_cli_progress_start("reading", walk->count, !session->settings->quiet);
     for (size_t i = 0; i < walk->count && code == ONP_CLI_OK; i++) {
-        if (!walk->files[i].hashed) code = hash_file(index, session, &walk->files[i]);
         if (i % STEP_FILES == 0) onp_cli_progress_step(i);
+        if (walk->files[i].hashed) continue;
+        hash_file(index, session, &walk->files[i]);
+        bytes += walk->files[i].file.size;
+        step[count++] = &walk->files[i];
+        if (count < STEP_FILES && bytes < STEP_BYTES) continue;
+        code = put_step(index, step, &count);
+        bytes = 0;
     }
+    if (code == ONP_CLI_OK) code = put_step(index, step, &count);
     onp_cli_progress_end();
     return code;
 }

@@ -87,8 +87,21 @@ static int damaged(const struct onp_cli_db *db, const char *detail) {
                         db->path, detail);
 }
 
+// SQLite tries again to read only, and has the reason of that failure.
+static const char *why_unwritable(const struct onp_cli_db *db, const char *detail) {
+    const char *slash = strrchr(db->path, '/');
+    char *folder = slash ? strndup(db->path, (size_t)(slash - db->path) + 1) : strdup(".");
+    if (folder && access(folder, W_OK | X_OK) != 0)
+        detail = strerror(errno);
+    else if (access(db->path, R_OK | W_OK) != 0)
+        detail = strerror(errno);
+    free(folder);
+    return detail;
+}
+
 static int failed(const struct onp_cli_db *db) {
     const char *detail = db->sqlite ? sqlite3_errmsg(db->sqlite) : "out of memory";
+    const int error = db->sqlite ? sqlite3_system_errno(db->sqlite) : 0;
     switch (db->sqlite ? sqlite3_errcode(db->sqlite) & 0xff : SQLITE_NOMEM) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
@@ -102,7 +115,15 @@ static int failed(const struct onp_cli_db *db) {
     case SQLITE_READONLY:
     case SQLITE_PERM:
         return onp_cli_fail("cannot write the index %s: %s; name a writable one with --index FILE",
-                            db->path, detail);
+                            db->path, why_unwritable(db, detail));
+    case SQLITE_FULL:
+        return onp_cli_fail(
+            "no room for the index %s: the disk is full; what was embedded so far is "
+            "kept, make room or name another with --index FILE",
+            db->path);
+    case SQLITE_IOERR:
+        return onp_cli_fail("cannot read or write the index %s: %s", db->path,
+                            error ? strerror(error) : detail);
     default:
         return onp_cli_fail("the index %s: %s", db->path, detail);
     }
@@ -185,8 +206,19 @@ static int check_ours(struct onp_cli_db *db) {
                         db->path);
 }
 
+// SQLite would say of all these that it cannot open them, or write over a file of a few bytes.
+static int check_place(const struct onp_cli_db *db) {
+    struct stat st;
+    if (stat(db->path, &st) != 0) return ONP_CLI_OK;
+    if (!S_ISREG(st.st_mode))
+        return onp_cli_fail("the index %s is %s; name a file with --index FILE", db->path,
+                            S_ISDIR(st.st_mode) ? "a folder" : "not a file");
+    return st.st_size > 0 && st.st_size < 100 ? damaged(db, "too short") : ONP_CLI_OK;
+}
+
 static int open_sqlite(struct onp_cli_db *db) {
     const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+    if (check_place(db) != ONP_CLI_OK) return ONP_CLI_FAILED;
     if (sqlite3_open_v2(db->path, &db->sqlite, flags, NULL) != SQLITE_OK) return failed(db);
     sqlite3_busy_timeout(db->sqlite, BUSY_MS);
     int code = check_ours(db);

@@ -35,6 +35,8 @@ static void ONP_CLI_PRINTF(2, 0) say(enum onp_log_level level, const char *fmt, 
     char *message = length < 0 ? NULL : malloc((size_t)length + 1);
     if (!message) return;
     vsnprintf(message, (size_t)length + 1, fmt, args);
+    for (char *c = message; *c; c++) // a name's; only the library's messages have lines
+        if (*c == '\n') *c = '?';
     print_line(level, message);
     free(message);
 }
@@ -66,7 +68,7 @@ int onp_cli_wrong(const char *command, const char *fmt, ...) {
 void onp_cli_library_log(void *user, enum onp_log_level level, const char *message) {
     (void)user;
     if (level != ONP_LOG_ERROR) {
-        onp_cli_say(level, "%s", message);
+        if (level <= state.level) print_line(level, message);
         return;
     }
     if (!state.capture) {
@@ -83,7 +85,8 @@ int onp_cli_status(enum onp_status status) {
     if (status == ONP_OK) return ONP_CLI_OK;
     if (said) return ONP_CLI_FAILED;
     const char *last = onp_last_error();
-    return onp_cli_fail("%s", last[0] ? last : onp_status_name(status));
+    print_line(ONP_LOG_ERROR, last[0] ? last : onp_status_name(status));
+    return ONP_CLI_FAILED;
 }
 
 void onp_cli_capture(void) {

@@ -14,6 +14,7 @@ struct onp_cli_folder {
 struct onp_cli_walked {
     struct onp_cli_db_file file; // hash not yet known
     bool hashed;
+    bool fresh; // it may have been written once more after it was hashed, unseen
 };
 
 struct onp_cli_walk {

@@ -8,6 +8,7 @@ import html.parser
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import sqlite3
@@ -69,18 +70,33 @@ class Search(Case):
         words = line.replace(",", "").split()
         return [int(words[words.index(w) - 1]) for w in ("embedded", "known", "damaged", "dropped")]
 
-    def rows(self, file="i.sqlite"):
+    def ask(self, sql, file="i.sqlite"):
         with sqlite3.connect(self.path(file)) as db:
-            rows = db.execute("SELECT f.path,f.kind,e.hash,e.row FROM files f JOIN embeddings e"
-                              " ON e.hash=f.hash AND e.kind=f.kind ORDER BY f.path").fetchall()
+            rows = db.execute(sql).fetchall()
         db.close()
         return rows
 
+    def rows(self):
+        return self.ask("SELECT f.path,f.kind,e.hash,e.row FROM files f JOIN embeddings e"
+                        " ON e.hash=f.hash AND e.kind=f.kind ORDER BY f.path")
+
+    def everything(self):
+        """All that the index holds but times, which depend on when a run was."""
+        return [self.ask(f"SELECT {columns} FROM {table} ORDER BY {columns}") for table, columns in (
+            ("files", "path,kind,size,inode,hash"), ("embeddings", "hash,kind,space,row"),
+            ("bad", "hash,kind,space,version,reason"), ("spaces", "id,model,dtype,dim"))]
+
     def count(self, table):
-        with sqlite3.connect(self.path("i.sqlite")) as db:
-            (number,) = db.execute(f"SELECT count(*) FROM {table}").fetchone()
-        db.close()
-        return number
+        return self.ask(f"SELECT count(*) FROM {table}")[0][0]
+
+    def remove_index(self):
+        for name in "i.sqlite", "i.sqlite-wal", "i.sqlite-shm":
+            if os.path.exists(self.path(name)):
+                os.remove(self.path(name))
+
+    def start(self, *folders, **more):
+        return subprocess.Popen([PROGRAM, *self.command("index", folders or ["media"])],
+                                cwd=self.dir, stderr=subprocess.DEVNULL, **more)
 
 
 class Results(Search):
@@ -249,32 +265,69 @@ class Changes(Search):
         self.assertEqual([h["kind"] for h in found], ["image"] * 4)
         self.assertIn("2 files left out", self.err)
 
+    def kill(self, after):
+        """Starts an index from nothing and kills it after a while: whether it was still running."""
+        self.remove_index()
+        with self.start() as running:
+            time.sleep(after)
+            running.send_signal(signal.SIGKILL)
+        return running.returncode == -signal.SIGKILL
+
     def test_killed(self):
-        """Killed at random moments and run again: the rows of one undisturbed run."""
-        for i in range(100):
-            self.write(f"media/more{i:03}.png", png(1000 + i))
+        """Killed at ten moments spread over the run, then run again: the index of one run."""
+        for i in range(70):
+            self.write(f"media/more{i:03}.wav", wav(1000 + i))
+        self.write("media/bad.png", b"no picture")
+        begin = time.monotonic()
+        self.assertEqual(self.index(), [76, 0, 1, 0])
+        took = time.monotonic() - begin
+        want = self.everything()
+        moments = random.Random(SEED)
+        parts = []
+        for i in range(10):
+            after = took * (i + moments.random()) / 10
+            while not self.kill(after):  # this run was faster than the first
+                after /= 2
+            counts = self.index()
+            self.assertEqual(self.everything(), want, f"killed after {after:.3f} s, seed {SEED}")
+            self.assertEqual(counts[0] + counts[1], 76)
+            parts.append(counts[1])
+        self.assertTrue(any(0 < part < 76 for part in parts), f"never amid the work: {parts}")
+
+    def test_killed_again_and_again(self):
+        """Each run goes on where the one before was killed."""
+        for i in range(70):
+            self.write(f"media/more{i:03}.wav", wav(1000 + i))
         begin = time.monotonic()
         self.index()
         took = time.monotonic() - begin
-        want = self.rows()
-        self.assertEqual(len(want), 106)
-        os.rename(self.path("i.sqlite"), self.path("whole.sqlite"))
+        want = self.everything()
+        self.remove_index()
         moments = random.Random(SEED)
         kept = []
-        for _ in range(5):
-            with subprocess.Popen([PROGRAM, *self.command("index", ["media"])], cwd=self.dir,
-                                  stderr=subprocess.DEVNULL) as running:
-                time.sleep(moments.uniform(0.1, 0.9) * took)
+        for _ in range(4):
+            with self.start() as running:
+                time.sleep(moments.uniform(0.2, 0.7) * took)
                 running.send_signal(signal.SIGKILL)
-            if os.path.exists(self.path("i.sqlite")):
-                try:
-                    kept.append(self.count("embeddings"))
-                except sqlite3.OperationalError:  # killed before the tables were made
-                    kept.append(0)
+            try:
+                kept.append(self.count("embeddings"))
+            except sqlite3.OperationalError:  # killed before the tables were made
+                kept.append(0)
         self.assertEqual(kept, sorted(kept), f"a run lost what was done (seed {SEED})")
-        embedded = self.index()[0]
-        self.assertEqual(self.rows(), want, f"seed {SEED}")
-        self.assertEqual(embedded, 106 - (kept[-1] if kept else 0))
+        self.assertEqual(self.index()[0], 76 - kept[-1])
+        self.assertEqual(self.everything(), want, f"seed {SEED}")
+
+    def test_two_at_once(self):
+        for i in range(40):
+            self.write(f"media/more{i:03}.wav", wav(1000 + i))
+        self.index()
+        want = self.everything()
+        self.remove_index()
+        with self.start() as first, self.start() as second:
+            pass
+        self.assertEqual((first.returncode, second.returncode), (0, 0))
+        self.assertEqual(self.everything(), want)
+        self.assertEqual(self.index(), [0, 46, 0, 0])
 
 
 class Failures(Search):
@@ -317,14 +370,18 @@ class Failures(Search):
         self.index()
         with open(self.path("i.sqlite"), "rb") as file:
             good = file.read()
-        for bad in (b"not a database" * 100, good[:100] + b"\x5a" * 5000 + good[5100:],
+        noise = random.Random(SEED).randbytes(50000)
+        for bad in (b"not a database" * 100, good[:100] + b"\x5a" * 5000 + good[5100:], noise,
+                    good[:20] + noise, b"text\n", good[:1], good[:99], good[:1000], good[:32768],
                     good[:40000]):
             self.write("i.sqlite", bad)
             for name in "i.sqlite-wal", "i.sqlite-shm":
                 if os.path.exists(self.path(name)):
                     os.remove(self.path(name))
             self.fails(1, ["i.sqlite", "delete it"], *self.command("index", ["media"]))
-            os.remove(self.path("i.sqlite"))
+            self.fails(1, ["i.sqlite", "delete it"], *self.command("search", ["media"]),
+                       "--tokenizer", BPE, "--text", "cow")
+            self.remove_index()
             self.assertEqual(self.index()[0], 6)
 
     def test_foreign_databases(self):
@@ -343,6 +400,70 @@ class Failures(Search):
         with open(self.path("i.sqlite"), "rb") as file:
             self.assertEqual(file.read(), before)
 
+    def test_links(self):
+        os.symlink("../media", self.path("media/self"))
+        os.symlink("loop", self.path("media/loop"))
+        os.symlink("loop.png", self.path("media/loop.png"))
+        os.symlink("nothing", self.path("media/nothing.png"))
+        os.symlink("/dev/zero", self.path("media/zero.png"))
+        os.mkfifo(self.path("media/fifo.png"))
+        os.mkdir(self.path("media/folder.png"))
+        os.symlink("p0.png", self.path("media/link.png"))
+        self.assertEqual(self.index(), [6, 1, 0, 0])
+        self.fails(1, ["media/loop", "symbolic links"], *self.command("index", ["media/loop"]))
+        self.fails(1, ["p0.png/x", "Not a directory"], *self.command("index", ["media/p0.png/x"]))
+        os.symlink("media", self.path("other"))
+        self.assertEqual(self.search(folders=("other",))["results"][0]["path"][:6], "other/")
+
+    def test_vanished_folder(self):
+        """The current folder is deleted: only names that need none work."""
+        gone = self.path("gone")
+        os.mkdir(gone)
+        inside = ["sh", "-c", 'cd gone && rmdir ../gone && exec "$@"', "sh", PROGRAM]
+        for folder, code, words in (".", 1, "No such file"), (self.path("media"), 0, "6 embedded"):
+            os.makedirs(gone, exist_ok=True)
+            done = subprocess.run(inside + self.command("index", [folder]), cwd=self.dir,
+                                  stderr=subprocess.PIPE, timeout=600, check=False)
+            self.assertEqual(done.returncode, code, done.stderr)
+            self.assertIn(words, done.stderr.decode())
+
+    def test_messages_are_lines(self):
+        self.write("media/line\nfeed.png", png(7)[:200])
+        os.mkdir(self.path("emp\nty"))
+        self.index()
+        self.assertIn("line?feed.png", self.err)
+        self.fails(1, "emp?ty", *self.command("index", ["emp\nty"]))
+
+    def test_no_room(self):
+        """A limit of the file's size stands for a full disk."""
+        def limit():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (200000, 200000))
+
+        for i in range(60):
+            self.write(f"media/more{i:03}.wav", wav(1000 + i))
+        done = subprocess.run([PROGRAM, *self.command("index", ["media"])], cwd=self.dir,
+                              stderr=subprocess.PIPE, timeout=600, check=False,
+                              restore_signals=False, preexec_fn=limit)
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr.decode(), "(cannot read or write|no room for) the index .*i.sqlite")
+        counts = self.index()
+        self.assertEqual(counts[0] + counts[1], 66)
+
+    def test_read_only(self):
+        self.index()
+        os.mkdir(self.path("fixed"))
+        shutil.copy(self.path("i.sqlite"), self.path("fixed/i.sqlite"))
+        os.chmod(self.path("fixed"), 0o555)
+        self.addCleanup(os.chmod, self.path("fixed"), 0o700)
+        drop = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
+        program = drop * (os.geteuid() == 0) + [PROGRAM]
+        for name in "i.sqlite", "new.sqlite":
+            args = ["index", "media", "--model", MODEL, "--index", f"fixed/{name}", "--device", "ref"]
+            done = subprocess.run(program + args, cwd=self.dir, stderr=subprocess.PIPE, timeout=600,
+                                  check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertRegex(done.stderr.decode(), f"cannot write.*fixed/{name}: Permission denied.*--index")
+
     def test_locked(self):
         self.index()
         db = sqlite3.connect(self.path("i.sqlite"), isolation_level=None)
@@ -357,6 +478,13 @@ class Failures(Search):
         self.fails(1, ["no/i.sqlite", "--index"], "index", "media", "--model", MODEL, "--device", "ref",
                    "--index", "no/i.sqlite")
         self.write("file", "")
+        os.symlink("no/i.sqlite", self.path("dangling"))
+        os.mkfifo(self.path("fifo"))
+        for place, words in (("media", "is a folder"), ("/dev/null", "is not a file"),
+                             ("fifo", "is not a file"), ("file/i.sqlite", "Not a directory"),
+                             ("dangling", "No such file"), ("", "not a file name")):
+            self.fails(1, [place, words, "--index"], "index", "media", "--model", MODEL, "--device",
+                       "ref", "--index", place)
         self.fails(1, "file/onepeace", "index", "media", "--model", MODEL, "--device", "ref",
                    env={"XDG_CACHE_HOME": self.path("file")})
         self.run_program("index", "media", "--model", MODEL, "--device", "ref",
