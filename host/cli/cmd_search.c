@@ -142,7 +142,12 @@ static int print_table(const struct search *s) {
 
 static int write_page(struct search *s) {
     if (!s->output) return ONP_CLI_OK;
-    onp_cli_page(onp_cli_output_stream(s->output), &s->items, s->hits, s->count);
+    const struct onp_cli_found found = {.queries = &s->items,
+                                        .hits = s->hits,
+                                        .count = s->count,
+                                        .pictures = s->index.pictures,
+                                        .sounds = s->index.sounds};
+    onp_cli_page(onp_cli_output_stream(s->output), &found);
     int code = onp_cli_output_commit(s->output);
     s->output = NULL;
     if (code == ONP_CLI_OK) onp_cli_say(ONP_LOG_INFO, "wrote %s", s->html);

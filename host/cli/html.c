@@ -92,7 +92,6 @@ static const char *media_type(enum onp_modality kind, const unsigned char *data,
         {ONP_IMAGE, "\x89PNG", "image/png"}, {ONP_IMAGE, "\xFF\xD8\xFF", "image/jpeg"},
         {ONP_IMAGE, "BM", "image/bmp"},      {ONP_AUDIO, "RIFF", "audio/wav"},
         {ONP_AUDIO, "fLaC", "audio/flac"},   {ONP_AUDIO, "OggS", "audio/ogg"},
-        {ONP_AUDIO, "FORM", "audio/aiff"},
     };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         size_t n = strlen(known[i].start);
@@ -122,7 +121,7 @@ bool onp_cli_html_media(FILE *file, enum onp_modality kind, const char *path,
     unsigned char *data = read_small(path, room < file_limit ? room : file_limit, &size);
     const char *type = data ? media_type(kind, data, size) : NULL;
     if (!type) {
-        fputs("<p class=\"none\">not shown here</p>", file);
+        fprintf(file, "<p class=\"none\">not %s here</p>", kind == ONP_IMAGE ? "shown" : "played");
         free(data);
         return false;
     }

@@ -18,6 +18,7 @@ import sys
 import time
 import zlib
 
+from chromium import Browser
 from test_cli import BPE, MODEL, PICTURE, PROGRAM, SOUND, Case, main
 
 SEED = int(os.environ.get("ONP_TEST_SEED", "1"))
@@ -180,6 +181,30 @@ class Results(Search):
         self.assertNotIn("<b>", text)
         self.assertNotIn("<img src=x", text)
         self.no_output("media", "i.sqlite", "out.html")
+
+    def test_page_in_chromium(self):
+        os.mkdir(self.path("media/a folder with a long name that takes more than one line of a phone"))
+        self.write("media/a folder with a long name that takes more than one line of a phone/"
+                   + 30 * "unbroken" + ".png", png(61))
+        with open(os.path.join(os.fsencode(self.path("media")), b"\xff\n.png"), "wb") as file:
+            file.write(png(62))
+        self.search("--text", 40 * "cow " + 80 * "w", "--audio", SOUND, "--html", "out.html")
+        self.search("--text", "cow", "--top", "1", "--html", "one.html")
+        browser = Browser()
+        self.addCleanup(browser.close)
+        for page, width, scheme in (("out", 390, "light"), ("out", 1440, "dark"), ("one", 390, "dark")):
+            browser.open(self.path(page + ".html"), width=width, scheme=scheme)
+            self.assertEqual((browser.problems, browser.outside()), ([], []))
+            self.assertEqual(browser.run("document.documentElement.scrollWidth"), width)
+            self.assertEqual(browser.run("[...document.images].filter(i => !i.naturalWidth).length"), 0)
+        browser.open(self.path("out.html"))
+        self.assertEqual(browser.run("document.images.length"), 6)
+        self.assertIn("nearest of 6 pictures and 2 sounds", browser.run("document.body.innerText"))
+        self.assertEqual(browser.run("[...document.querySelectorAll('audio')].map(a => a.ariaLabel)"
+                                     ".filter(Boolean).length"), 3)
+        playable = ("new Promise(done => { const a = document.querySelector('ol audio'); a.onerror = () =>"
+                    " done('error'); a.oncanplay = () => done('plays'); a.load(); a.play(); })")
+        self.assertEqual(browser.run(playable), "plays")
 
     def test_page_is_refused_early(self):
         self.fails(1, "no/such", *self.command("search", ["media"]), "--tokenizer", BPE, "--text", "a",
