@@ -93,7 +93,7 @@ static void put_about(FILE *file, void *user) {
 static void put_total(FILE *file, void *user) {
     const struct onp_cli_demo *demo = ((const struct page *)user)->demo;
     fprintf(file,
-            "<strong>%zu</strong> <span>of %zu concepts are found right in all six "
+            "<strong>%zu</strong> <span>of %zu concepts found right in all six "
             "directions</span>",
             demo->right, demo->count);
 }
@@ -271,8 +271,8 @@ static void put_mixed(FILE *file, void *user) {
 static void put_table_about(FILE *file, void *user) {
     const struct onp_cli_demo *demo = ((const struct page *)user)->demo;
     fprintf(file,
-            "The place at which the right answer comes, among %zu; 1 is right. A tick marks the "
-            "%zu concepts that are right in all six directions.",
+            "The place at which the right answer comes, among %zu; 1 is right. Concepts "
+            "with a tick are right in all six directions: %zu.",
             demo->count, demo->right);
 }
 
