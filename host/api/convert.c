@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "text/tokenizer.h"
 
-#define MAX_VOCABULARY_FILE (64u << 20)
+#define MAX_VOCABULARY_FILE (16u << 20) // what the parser takes
 
 struct conversion {
     const struct onp_log *log;
@@ -64,21 +64,22 @@ static enum onp_status check_branches(struct conversion *c, unsigned modalities)
 static enum onp_status read_vocabulary(struct conversion *c, const char *dir) {
     static const char *const names[] = {"encoder.json", "vocab.bpe", "dict.txt"};
     static const char *const keys[] = {ONP_META_ENCODER, ONP_META_MERGES, ONP_META_DICT};
-    struct onp_tokenizer *tokenizer; // parsed only to be sure that it is one
-    ONP_TRY(onp_tokenizer_load_dir(dir, c->log, &tokenizer));
-    onp_tokenizer_destroy(tokenizer);
+    size_t size[3] = {0, 0, 0};
     for (int i = 0; i < 3; i++) {
         const size_t length = strlen(dir) + strlen(names[i]) + 2;
         char *path = malloc(length);
         if (!path) return onp_fail(c->log, ONP_ERR_MEMORY, "no memory for a conversion");
         snprintf(path, length, "%s/%s", dir, names[i]);
-        size_t size = 0;
         const enum onp_status status =
-            onp_file_read(path, MAX_VOCABULARY_FILE, c->log, &c->vocabulary[i], &size);
+            onp_file_read(path, MAX_VOCABULARY_FILE, c->log, &c->vocabulary[i], &size[i]);
         free(path);
         ONP_TRY(status);
-        add_metadata(c, keys[i], c->vocabulary[i], size);
+        add_metadata(c, keys[i], c->vocabulary[i], size[i]);
     }
+    struct onp_tokenizer *tokenizer; // the very bytes that are written, parsed to be sure of them
+    ONP_TRY(onp_tokenizer_parse(dir, c->vocabulary[0], size[0], c->vocabulary[1], size[1],
+                                c->vocabulary[2], size[2], c->log, &tokenizer));
+    onp_tokenizer_destroy(tokenizer);
     return ONP_OK;
 }
 

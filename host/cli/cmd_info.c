@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/commands.h"
@@ -16,6 +17,7 @@ struct branch {
     bool present, partial;
     uint64_t parameters;
     struct memory f32, f16; // for one item of the largest size
+    char *lacks;            // why a partial branch cannot embed, owned; lines
 };
 
 struct info {
@@ -25,6 +27,22 @@ struct info {
     struct branch branches[ONP_MODALITY_COUNT];
 };
 
+// What the library says of a branch that is only partly there, cut after a few weights.
+static int read_lack(struct branch *b, const struct onp_model *model, unsigned bit) {
+    enum { LINES = 6 };
+    struct memory unused;
+    onp_cli_capture();
+    enum onp_status status =
+        onp_model_memory(model, bit, ONP_F32, 1, &unused.weights, &unused.arena);
+    const char *reason = onp_cli_release(status), *end = reason;
+    for (int line = 0; line < LINES && *end; line++) end += strcspn(end + 1, "\n") + 1;
+    const size_t size = (size_t)(end - reason) + sizeof "\n  ...";
+    b->lacks = malloc(size);
+    if (!b->lacks) return onp_cli_fail("out of memory");
+    snprintf(b->lacks, size, "%.*s%s", (int)(end - reason), reason, *end ? "\n  ..." : "");
+    return ONP_CLI_OK;
+}
+
 static int read_branch(struct info *i, int m) {
     const struct onp_model *model = i->session.model;
     struct branch *b = &i->branches[m];
@@ -33,6 +51,7 @@ static int read_branch(struct info *i, int m) {
     b->present = (i->session.info.modalities & bit) != 0;
     b->partial = (i->session.info.partial & bit) != 0;
     b->parameters = i->session.info.parameters[m];
+    if (b->partial) return read_lack(b, model, bit);
     if (!b->present) return ONP_CLI_OK;
     enum onp_status status =
         onp_model_memory(model, bit, ONP_F32, 1, &b->f32.weights, &b->f32.arena);
@@ -81,6 +100,10 @@ static void json_branches(const struct info *i) {
         json_bool("can_embed", b->present);
         json_bool("partial", b->partial);
         printf("\"parameters\":%" PRIu64, b->parameters);
+        if (b->lacks) {
+            fputs(",\"lacks\":", stdout);
+            onp_cli_json_cstring(stdout, b->lacks);
+        }
         if (b->present) {
             fputs(",\"memory\":{", stdout);
             json_memory("f32", &b->f32);
@@ -138,15 +161,27 @@ static void row_number(const char *name, uint64_t value) {
     printf("%-16s%" PRIu64 "\n", name, value);
 }
 
+static void print_lack(const struct branch *b) {
+    printf("  %-6s in the file, but it cannot embed:\n", b->name);
+    for (const char *line = b->lacks; *line;) {
+        const size_t length = strcspn(line, "\n");
+        printf("%9s", "");
+        onp_cli_text_plain(stdout, line, length);
+        putchar('\n');
+        line += length + (line[length] == '\n');
+    }
+}
+
 static void print_branch(const struct branch *b) {
     char f32w[24], f32a[24], f16w[24], f16a[24];
     if (b->present)
         printf("  %-6s %14" PRIu64 "   %10s + %-10s   %10s + %s\n", b->name, b->parameters,
                onp_cli_bytes(f32w, b->f32.weights), onp_cli_bytes(f32a, b->f32.arena),
                onp_cli_bytes(f16w, b->f16.weights), onp_cli_bytes(f16a, b->f16.arena));
+    else if (b->lacks)
+        print_lack(b);
     else
-        printf("  %-6s %s\n", b->name,
-               b->partial ? "in the file, but without what embedding needs" : "not in the file");
+        printf("  %-6s not in the file\n", b->name);
 }
 
 static void print_sizes(const struct onp_model_info *m) {
@@ -223,6 +258,7 @@ int onp_cli_cmd_info(int argc, char **argv) {
         i.settings.model = positional ? argv[0] : NULL;
         code = run(&i);
     }
+    for (int m = 0; m < ONP_MODALITY_COUNT; m++) free(i.branches[m].lacks);
     onp_cli_session_end(&i.session);
     return code;
 }

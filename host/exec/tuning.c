@@ -38,6 +38,10 @@ static bool always(const struct onp_caps *caps) {
     return true;
 }
 
+// No CPU takes work-group tiles by itself; the kernel tests run the kernels for GPUs on one with
+// this.
+#define CPU_GROUP_TILE .group_rows = 32, .group_cols = 32, .group_depth = 8
+
 static const struct row rows[] = {
     {is_reference, {.row = "reference", .vector = 4, .tile_rows = 1, .tile_vectors = 1}},
     {is_cpu_512,
@@ -45,9 +49,7 @@ static const struct row rows[] = {
       .vector = 16,
       .tile_rows = 9,
       .tile_vectors = 3,
-      .group_rows = 32,
-      .group_cols = 32,
-      .group_depth = 8,
+      CPU_GROUP_TILE,
       .attention_rows = 6,
       .attention_keys = 64}},
     {is_cpu_256,
@@ -55,9 +57,7 @@ static const struct row rows[] = {
       .vector = 8,
       .tile_rows = 6,
       .tile_vectors = 2,
-      .group_rows = 32,
-      .group_cols = 32,
-      .group_depth = 8,
+      CPU_GROUP_TILE,
       .attention_rows = 6,
       .attention_keys = 16}},
     {is_cpu,
@@ -65,9 +65,7 @@ static const struct row rows[] = {
       .vector = 4,
       .tile_rows = 6,
       .tile_vectors = 2,
-      .group_rows = 32,
-      .group_cols = 32,
-      .group_depth = 8,
+      CPU_GROUP_TILE,
       .attention_rows = 6,
       .attention_keys = 8}},
     {is_large_gpu,

@@ -117,6 +117,31 @@ class Changed(Case):
         self.assertLess(max(abs(a - b) for x, y in zip(rows[0], rows[1], strict=True)
                             for a, b in zip(x, y, strict=True)), 1e-6)
 
+    def test_info_of_a_branch_that_lacks_weights(self):
+        layer = ENCODER + "fusion_model.layers.1."
+        names = [layer + "gamma_2"] + [layer + f"audio_ffn.{part}" for part in (
+            "0.wi_0.weight", "2.weight", "2.bias", "3.weight", "3.bias")]
+        del self.tensors[names[1]]
+        out = self.run_program("info", self.save())
+        self.assertIn("  audio  in the file, but it cannot embed:\n", out)
+        self.assertRegex(out, r"changed.safetensors lacks 1 weight .*:\n +" + names[1] + r"\n")
+        self.assertNotIn("...", out)
+        branches = json.loads(self.run_program("info", "--json", self.save()))["branches"]
+        self.assertIn(names[1], branches["audio"]["lacks"])
+        self.assertNotIn("lacks", branches["text"])
+        for name in names[2:]:
+            del self.tensors[name]
+        del self.tensors["audio_proj.weight"], self.tensors["audio_proj.bias"]
+        out = self.run_program("info", self.save())
+        self.assertIn("lacks 7 weights", out)
+        self.assertEqual(out.count("audio_ffn") + out.count("audio_proj"), 5)
+        self.assertIn("\n           ...\n", out)
+        self.assertEqual(out.count("cannot embed"), 1)
+        del self.tensors[names[0]]  # every branch needs it
+        out = self.run_program("info", self.save())
+        self.assertEqual(out.count("cannot embed"), 3)
+        self.assertEqual(out.count(names[0] + "\n"), 3)
+
     def test_missing_and_unfit_weights(self):
         name = ENCODER + "fusion_model.layers.1.gamma_2"
         dtype, shape, data = self.tensors.pop(name)
