@@ -78,7 +78,7 @@ static void put_lead(FILE *file, void *user) {
     fprintf(
         file,
         "One model turned %zu pictures, %zu sounds and %zu words into embeddings of %zu numbers "
-        "each. What belongs together lies close together, so each of them finds the others.",
+        "each. What belongs together should lie close together, so that each finds the others.",
         n, n, n, page->demo->dim);
 }
 
