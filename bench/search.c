@@ -2,13 +2,15 @@
 // Search over a large index of random rows: time and memory of what 'onepeace search' does besides
 // embedding its query.
 //
-//   onepeace-bench-search make FOLDER [--rows N] [--dim D]
-//   onepeace-bench-search run FOLDER [--dim D] [--device SELECTOR] [--top K] [--check]
+//   onepeace-bench-search make FOLDER [--media FOLDER] [--rows N] [--dim D]
+//   onepeace-bench-search run FOLDER [--media FOLDER] [--dim D] [--device SELECTOR] [--top K]
+//                         [--check]
 //
-// `make` writes N empty files under FOLDER/media and their index, FOLDER/index.sqlite (4 N D bytes
-// and a little), with unit rows of a seeded generator. `run` walks the files and compares them with
-// the index, reads all rows once and drops them, then searches. --check computes every score again
-// in double precision and compares the K best. Delete the folder afterwards.
+// `make` writes N empty files under a new folder (FOLDER/media) and their index,
+// FOLDER/index.sqlite (4 N D bytes and a little), with unit rows: windows of seeded noise. `run`
+// walks the files and compares them with the index, reads all rows once and drops them, then
+// searches. --check computes every score again in double precision and compares the K best. Delete
+// the folder afterwards.
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -25,15 +27,16 @@
 #include "cli/nearest.h"
 #include "onepeace/onepeace.h"
 
-enum { PER_FOLDER = 1000, PER_COMMIT = 20000 };
+enum { PER_FOLDER = 1000, PER_COMMIT = 20000, NOISE = 1 << 22 };
 static const char model_key[] = "bench";
 
 struct bench {
-    const char *folder, *device;
+    const char *folder, *media, *device;
     size_t rows, dim;
     uint64_t top;
     bool check;
-    char media[4096], index_file[4096];
+    char media_default[4096], index_file[4096];
+    float *noise; // [NOISE]
     struct onp_cli_settings settings;
     struct onp_cli_session session;
     struct onp_cli_index index;
@@ -85,10 +88,19 @@ static bool make_files(struct bench *b) {
     return true;
 }
 
-static void random_unit(struct onp_rng *rng, float *row, size_t dim) {
+static bool make_noise(struct bench *b) {
+    struct onp_rng rng = {1};
+    b->noise = calloc(NOISE, sizeof *b->noise);
+    for (size_t i = 0; b->noise && i < NOISE; i++) b->noise[i] = onp_rng_normal(&rng);
+    return b->noise != NULL;
+}
+
+static void random_unit(const struct bench *b, struct onp_rng *rng, float *row) {
+    const size_t dim = b->dim;
+    const float *noise = b->noise + onp_rng_next(rng) % (NOISE - dim);
     double sum = 0.0;
     for (size_t k = 0; k < dim; k++) {
-        row[k] = onp_rng_normal(rng);
+        row[k] = noise[k];
         sum += (double)row[k] * (double)row[k];
     }
     const float scale = (float)(1.0 / sqrt(sum));
@@ -100,7 +112,7 @@ static int put(struct bench *b, struct onp_cli_db_file *file, struct onp_rng *rn
         const uint64_t bits = onp_rng_next(rng);
         memcpy(file->hash + i, &bits, 8);
     }
-    random_unit(rng, row, b->dim);
+    random_unit(b, rng, row);
     int code = onp_cli_db_put_file(b->index.db, file);
     return code == ONP_CLI_OK ? onp_cli_db_put_row(b->index.db, file, row) : code;
 }
@@ -108,9 +120,9 @@ static int put(struct bench *b, struct onp_cli_db_file *file, struct onp_rng *rn
 static int make(struct bench *b) {
     struct onp_rng rng = {1};
     float *row = calloc(b->dim, sizeof *row);
-    char *folders[] = {b->media};
+    char *folders[] = {(char *)(uintptr_t)b->media};
     report(NULL, 0.0);
-    if (!row || !make_files(b)) return ONP_CLI_FAILED;
+    if (!row || !make_noise(b) || !make_files(b)) return ONP_CLI_FAILED;
     report("files made", 0.0);
     int code = onp_cli_walk(folders, 1, &b->index.walk);
     if (code == ONP_CLI_OK) code = onp_cli_db_open(b->index_file, &b->index.db);
@@ -160,9 +172,8 @@ static int check(struct bench *b, const float *query, const struct onp_cli_hit *
         if (code != ONP_CLI_OK || !found) continue;
         const double score = dot(row, query, b->dim);
         size_t i = 0;
-        while (i < count && strlen(hits[i].path) + 1 != 0 &&
-               (strlen(hits[i].path) != entry.bytes ||
-                memcmp(hits[i].path, entry.path, entry.bytes) != 0))
+        while (i < count && (strlen(hits[i].path) != entry.bytes ||
+                             memcmp(hits[i].path, entry.path, entry.bytes) != 0))
             i++;
         seen += i < count;
         if (i < count) worst = fmax(worst, fabs(score - (double)hits[i].score));
@@ -180,8 +191,9 @@ static int search(struct bench *b) {
     struct onp_cli_hit *hits = NULL;
     size_t count = 0;
     float *query = calloc(b->dim, sizeof *query);
-    if (!query) return ONP_CLI_FAILED;
-    random_unit(&rng, query, b->dim);
+    if (!query || !make_noise(b)) return ONP_CLI_FAILED;
+    random_unit(b, &rng, query);
+    report("query made", 0.0);
     const struct onp_cli_nearest wanted = {.db = b->index.db,
                                            .walk = &b->index.walk,
                                            .device = b->session.device,
@@ -191,7 +203,7 @@ static int search(struct bench *b) {
     int code = onp_cli_find_nearest(&wanted, &hits, &count);
     report("the nearest found", 4.0 * (double)b->rows * (double)b->dim);
     for (size_t i = 0; i < count && i < 3 && code == ONP_CLI_OK; i++)
-        printf("%zu. %.6f %s\n", i + 1, (double)hits[i].score, hits[i].path + strlen(b->media) + 1);
+        printf("%zu. %.6f %s\n", i + 1, (double)hits[i].score, strrchr(hits[i].path, '/') + 1);
     if (code == ONP_CLI_OK && b->check) code = check(b, query, hits, count);
     onp_cli_hits_free(hits, count);
     free(query);
@@ -199,7 +211,7 @@ static int search(struct bench *b) {
 }
 
 static int run(struct bench *b) {
-    char *folders[] = {b->media};
+    char *folders[] = {(char *)(uintptr_t)b->media};
     b->settings.device = b->device;
     int code = onp_cli_session_begin(&b->session, &b->settings);
     b->session.info.embed_dim = (uint32_t)b->dim;
@@ -235,6 +247,8 @@ static bool parse(struct bench *b, int argc, char **argv) {
             b->dim = (size_t)strtoull(argv[++i], NULL, 10);
         else if (value && strcmp(argv[i], "--top") == 0)
             b->top = strtoull(argv[++i], NULL, 10);
+        else if (value && strcmp(argv[i], "--media") == 0)
+            b->media = argv[++i];
         else if (value && strcmp(argv[i], "--device") == 0)
             b->device = argv[++i];
         else
@@ -249,16 +263,18 @@ int main(int argc, char **argv) {
     const bool making = known && strcmp(argv[1], "make") == 0;
     if (!known || (!making && strcmp(argv[1], "run") != 0)) {
         fprintf(stderr,
-                "usage: %s make|run FOLDER [--rows N] [--dim D] [--device SELECTOR] "
-                "[--top K] [--check]\n",
+                "usage: %s make|run FOLDER [--media FOLDER] [--rows N] [--dim D] "
+                "[--device SELECTOR] [--top K] [--check]\n",
                 argv[0]);
         return ONP_CLI_USAGE;
     }
     b.folder = argv[2];
-    snprintf(b.media, sizeof b.media, "%s/media", b.folder);
+    snprintf(b.media_default, sizeof b.media_default, "%s/media", b.folder);
+    if (!b.media) b.media = b.media_default;
     snprintf(b.index_file, sizeof b.index_file, "%s/index.sqlite", b.folder);
     const int code = making ? make(&b) : run(&b);
     onp_cli_index_end(&b.index);
     onp_cli_session_end(&b.session);
+    free(b.noise);
     return code;
 }

@@ -24,11 +24,7 @@ static int run(struct index_command *c, char **folders, size_t count) {
 
 int onp_cli_cmd_index(int argc, char **argv) {
     struct index_command c = {0};
-    const struct onp_cli_option options[] = {
-        ONP_CLI_INDEX_OPTION(&c.file),        ONP_CLI_MODEL_OPTION(&c.settings),
-        ONP_CLI_STORAGE_OPTIONS(&c.settings), ONP_CLI_REPORT_OPTIONS(&c.settings),
-        ONP_CLI_DEVICE_OPTIONS(&c.settings),  ONP_CLI_LOG_OPTIONS(&c.settings),
-    };
+    const struct onp_cli_option options[] = {ONP_CLI_INDEX_OPTIONS(&c.file, &c.settings)};
     const struct onp_cli_usage usage = {
         .command = "index",
         .synopsis = "FOLDER... [--model FILE] [options]",
@@ -40,9 +36,7 @@ int onp_cli_cmd_index(int argc, char **argv) {
             "left out, damaged files are listed and left out until they change.",
         .options = options,
         .option_count = sizeof options / sizeof options[0],
-        .min_positional = 1,
-        .max_positional = SIZE_MAX,
-        .positional = "FOLDER"};
+        ONP_CLI_FOLDERS};
     size_t count;
     int code;
     if (onp_cli_parse(&usage, argc, argv, &count, &code)) code = run(&c, argv, count);

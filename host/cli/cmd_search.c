@@ -213,14 +213,9 @@ int onp_cli_cmd_search(int argc, char **argv) {
         ONP_CLI_OPT("html", 0, ONP_CLI_STRING, "OUT", &s.html,
                     "write the results as one page with their pictures\nand sounds inside"),
         ONP_CLI_OPT_FLAG("json", 0, &s.json, "print JSON: the query and the results"),
-        ONP_CLI_INDEX_OPTION(&s.file),
-        ONP_CLI_MODEL_OPTION(&s.settings),
         ONP_CLI_TOKENIZER_OPTION(&s.settings),
         ONP_CLI_MODE_OPTION(&s.settings),
-        ONP_CLI_STORAGE_OPTIONS(&s.settings),
-        ONP_CLI_REPORT_OPTIONS(&s.settings),
-        ONP_CLI_DEVICE_OPTIONS(&s.settings),
-        ONP_CLI_LOG_OPTIONS(&s.settings),
+        ONP_CLI_INDEX_OPTIONS(&s.file, &s.settings),
     };
     const struct onp_cli_usage usage = {
         .command = "search",
@@ -232,9 +227,7 @@ int onp_cli_cmd_search(int argc, char **argv) {
             "are embedded as by 'onepeace index' first; the next search only looks for changes.",
         .options = options,
         .option_count = sizeof options / sizeof options[0],
-        .min_positional = 1,
-        .max_positional = SIZE_MAX,
-        .positional = "FOLDER"};
+        ONP_CLI_FOLDERS};
     size_t count;
     int code;
     if (onp_cli_parse(&usage, argc, argv, &count, &code)) code = run(&s, argv, count);

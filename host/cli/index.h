@@ -6,10 +6,14 @@
 #include "cli/session.h"
 #include "cli/walk.h"
 
-#define ONP_CLI_INDEX_OPTION(target)                                                               \
-    ONP_CLI_OPT("index", 0, ONP_CLI_STRING, "FILE", target,                                        \
+// What index and search have in common: the end of their option tables and of their usage.
+#define ONP_CLI_INDEX_OPTIONS(file, s)                                                             \
+    ONP_CLI_OPT("index", 0, ONP_CLI_STRING, "FILE", file,                                          \
                 "where the embeddings are kept\n"                                                  \
-                "(default: $XDG_CACHE_HOME/onepeace/index.sqlite)")
+                "(default: $XDG_CACHE_HOME/onepeace/index.sqlite)"),                               \
+        ONP_CLI_MODEL_OPTION(s), ONP_CLI_STORAGE_OPTIONS(s), ONP_CLI_REPORT_OPTIONS(s),            \
+        ONP_CLI_DEVICE_OPTIONS(s), ONP_CLI_LOG_OPTIONS(s)
+#define ONP_CLI_FOLDERS .min_positional = 1, .max_positional = SIZE_MAX, .positional = "FOLDER"
 
 struct onp_cli_index {
     struct onp_cli_db *db;

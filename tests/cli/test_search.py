@@ -12,36 +12,15 @@ import resource
 import shutil
 import signal
 import sqlite3
-import struct
 import subprocess
 import sys
 import time
-import zlib
 
 from chromium import Browser
+from media import png, wav
 from test_cli import BPE, MODEL, PICTURE, PROGRAM, SOUND, Case, main
 
 SEED = int(os.environ.get("ONP_TEST_SEED", "1"))
-
-
-def png(seed, side=20):
-    """A picture of seeded noise."""
-    rows = random.Random(seed)
-    raw = b"".join(b"\0" + rows.randbytes(3 * side) for _ in range(side))
-
-    def chunk(name, data):
-        return (struct.pack(">I", len(data)) + name + data
-                + struct.pack(">I", zlib.crc32(name + data)))
-
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
-            + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b""))
-
-
-def wav(seed, samples=4000):
-    data = random.Random(seed).randbytes(2 * samples)
-    return (b"RIFF" + struct.pack("<I", 36 + len(data)) + b"WAVEfmt "
-            + struct.pack("<IHHIIHH", 16, 1, 1, 16000, 32000, 2, 16)
-            + b"data" + struct.pack("<I", len(data)) + data)
 
 
 class Search(Case):
