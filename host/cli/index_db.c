@@ -413,7 +413,9 @@ int onp_cli_db_drop_file(struct onp_cli_db *db, const char *path) {
 }
 
 int onp_cli_db_prune(struct onp_cli_db *db) {
-    int code = run_sql(db, "DELETE FROM embeddings WHERE hash NOT IN (SELECT hash FROM files)");
+    // By way of the ids, for which the index of the hashes is read and not the rows.
+    int code = run_sql(db, "DELETE FROM embeddings WHERE id IN (SELECT id FROM embeddings WHERE "
+                           "hash NOT IN (SELECT hash FROM files))");
     if (code != ONP_CLI_OK) return code;
     return run_sql(db, "DELETE FROM bad WHERE hash NOT IN (SELECT hash FROM files)");
 }
