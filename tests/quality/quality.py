@@ -115,6 +115,21 @@ class Quality(unittest.TestCase):
         self.assertEqual(digest, self.expected["model_sha256"],
                          f"{path} is not the model of tests/data/tiny; {REFRESH}")
 
+    def test_licences(self):
+        """What is shipped beside code under Apache-2.0 asks for no more than to be named."""
+        free = {"CC-BY-4.0", "CC-BY-3.0", "CC0-1.0", "MIT", "BSD-2-Clause", "Artistic-1.0",
+                "LicenseRef-public-domain"}
+        with open(os.path.join(FOLDER, "subset.tsv"), encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+        self.assertGreater(len(rows), 100)
+        for row in rows:
+            self.assertIn(row["licence"], free, row["file"])
+            self.assertIn(row["split"], ("val", "test"), row["file"])
+            self.assertRegex(row["credit"], r"\w.*; .*\w", row["file"])
+        named = {os.path.basename(row["file"]) for row in rows}
+        others = {"subset.tsv", "words.txt", "golden.npy", "expected.json"}
+        self.assertLessEqual(set(os.listdir(FOLDER)), named | others, "a file without an author")
+
     def check_rows(self, dtype):
         worst = {}
         for (kind, _, value), got, want in zip(self.items, self.rows[dtype], self.golden,
