@@ -54,7 +54,7 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
 // Pages of 32 KiB hold rows of 1536 floats with little waste. The cache (in KiB, filled as needed)
 // holds the keys of a million embeddings, which are looked up in no order.
 static const char before_sql[] = "PRAGMA page_size=32768;"
-                                 "PRAGMA cache_size=-65536;"
+                                 "PRAGMA cache_size=-131072;"
                                  "PRAGMA trusted_schema=OFF;"
                                  "PRAGMA cell_size_check=ON;"
                                  "PRAGMA journal_mode=WAL;"
