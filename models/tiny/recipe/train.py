@@ -37,7 +37,11 @@ DEFAULTS = dict(
     lr=1.5e-3, muon=0.02, decay=0.05, average=0.999, warmup=200,
     strength0=0.3, strength=0.7,  # of the changes to pictures: at the start, and from 60 % on
     silhouettes=0.25,  # weight of a one-colour drawing among a concept's pictures
-    contrast=0.5, prototype=1.0, smoothing=0.05)
+    contrast=0.5, prototype=1.0, smoothing=0.05,
+    # From `tighten` on the scales of the losses may not exceed caps that fall from 20 to `tight` within
+    # 600 steps: with a large scale items stay far from their prototype (cosine 0.4 to 0.5), and what is
+    # left over drowns the similarity of a sound and a picture, which share only the prototypes.
+    tighten=2800, tight=10.0)
 SECONDS = (1.0, 1.5, 2.0)
 
 
@@ -156,6 +160,12 @@ class Trainer:
         self.average = {k: v.clone() for k, v in self.net.state_dict().items()}
         self.step, self.seconds, self.curve = 0, 0.0, []
 
+    def largest_scale(self):
+        o = self.o
+        if self.step < o['tighten']:
+            return 40.0
+        return o['tight'] + (20.0 - o['tight']) * max(0.0, 1 - (self.step - o['tighten']) / 600)
+
     def loss(self, b):
         """Prototype losses of the three kinds, contrastive losses of the three pairs."""
         o, net = self.o, self.net
@@ -166,8 +176,9 @@ class Trainer:
 
         def pair(scores, row, column):
             return (ce(scores[row], column) + ce(scores.t()[column], row)) / 2
-        scale = self.net.logit_scale.clamp(0, math.log(100)).exp()
-        targets = F.normalize(self.prototypes, dim=-1).t() * self.sharpness.clamp(0, math.log(40)).exp()
+        largest = math.log(self.largest_scale())
+        scale = self.net.logit_scale.clamp(0, largest).exp()
+        targets = F.normalize(self.prototypes, dim=-1).t() * self.sharpness.clamp(0, largest).exp()
         text = net(torch.tensor(self.bpe.batch(b['text'])), 'text')
         picture, sound = net(b['pictures'], 'image'), net(b['sounds'], 'audio')
         heard = sound @ targets
