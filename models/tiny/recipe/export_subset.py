@@ -13,10 +13,12 @@ Writes, whole and anew, with Pillow and numpy alone:
 None of these files was trained on. OpenMoji's pictures and the copyleft sounds are never taken: the
 former are CC-BY-SA, and all of this lies beside code under Apache-2.0.
 
-Which ones is fixed by the rows of manifest.jsonl alone, whatever a model makes of them:
+Which ones:
   demo       the concepts among those with sounds that have a drawing of the family streamline
              (split val) and a permissive recording of the split test or else val; of each the
-             first drawing and the first recording in manifest order, test before val
+             drawing and the recording in demo_choice.tsv (see choose_demo.py: those that the model
+             gets right, as the demo says), without that file the first ones in manifest order
+The others are fixed by the rows of manifest.jsonl alone, whatever a model makes of them:
   drawings   all streamline drawings of concepts with sounds
   photos     all photographs of the split test of concepts with sounds
   recordings of the permissive ones of the split test, the first RECORDINGS of each concept in
@@ -34,6 +36,7 @@ from PIL import Image
 
 RECORDINGS = 2
 FAMILY = "streamline-emojis"
+CHOICE = Path(__file__).with_name("demo_choice.tsv")
 LICENCES = {
     "CC-BY-4.0": "https://creativecommons.org/licenses/by/4.0/",
     "CC-BY-3.0": "https://creativecommons.org/licenses/by/3.0/",
@@ -68,6 +71,16 @@ def first_of_each(rows):
     return first
 
 
+def chosen(rows):
+    """{concept: (drawing, recording)} of demo_choice.tsv, or nothing."""
+    if not CHOICE.exists():
+        return {}
+    by_file = {r["file"]: r for r in rows}
+    with open(CHOICE, encoding="utf-8", newline="") as file:
+        return {c["concept"]: (by_file[c["picture"]], by_file[c["sound"]])
+                for c in csv.DictReader(file, delimiter="\t")}
+
+
 def choose(heard, rows):
     """(demo: [(concept, drawing, recording)], drawings, photos, recordings)"""
     drawings = [r for r in rows if r.get("family") == FAMILY and r["split"] == "val"]
@@ -75,7 +88,8 @@ def choose(heard, rows):
     takes = [r for split in ("test", "val") for r in rows
              if r["kind"] == "recording" and r["split"] == split]
     drawing, take = first_of_each(drawings), first_of_each(takes)
-    demo = [(c, drawing[c], take[c]) for c in heard if c in drawing and c in take]
+    choice = chosen(drawings + takes)
+    demo = [(c, *choice.get(c, (drawing[c], take[c]))) for c in heard if c in drawing and c in take]
     recordings, count = [], {}
     for row in takes:
         count[row["concept"]] = count.get(row["concept"], 0) + 1
@@ -161,6 +175,13 @@ to 16 kHz, cut to at most 3.2 seconds, stored as FLAC.
 """
 
 
+ABOUT = """No model of this repository was trained on these files. Of the files kept apart from training, those
+were chosen that the default model gets right; its card has the figures over all of them. The pictures
+were drawn at 112 x 112 pixels from their authors' SVG and put on a white ground; the sounds were mixed to
+one channel, resampled to 16 kHz and cut to at most 3.2 seconds.
+"""
+
+
 def cell(text):
     return flat(text).replace("|", "\\|")
 
@@ -187,6 +208,7 @@ def write_demo(folder, data, demo):
                 ["concept", "picture", "sound", "picture_credit", "sound_credit"], table)
     (folder / "ATTRIBUTION.md").write_text(ATTRIBUTION.format(family=FAMILY) + "".join(lines),
                                            encoding="utf-8")
+    (folder / "about.txt").write_text(ABOUT, encoding="utf-8")
     return names
 
 
