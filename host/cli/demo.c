@@ -4,9 +4,10 @@
 #include <time.h>
 
 #include "cli/demo.h"
+#include "cli/group.h"
 
 // Items of a run on the device: enough for batches, few enough for a median that means something.
-enum { CHUNK = 16, SHOWN = 12, FEWEST_RIGHT = 4, MIXED = 6 };
+enum { CHUNK = 16, SHOWN = 12, SMALLEST_GROUP = 4, MIXED = 6 };
 
 const enum onp_modality onp_cli_pair_kinds[ONP_CLI_PAIRS][2] = {
     {ONP_IMAGE, ONP_TEXT}, {ONP_AUDIO, ONP_TEXT}, {ONP_AUDIO, ONP_IMAGE}};
@@ -146,18 +147,25 @@ size_t onp_cli_demo_hits(const struct onp_cli_demo *demo, int direction) {
     return hits;
 }
 
-// The first concepts of the table that are right everywhere; if these are too few for a matrix, the
-// ones nearest to it, in order.
+// The concepts of the group with the best ranks in the whole table; if the group is too small for a
+// matrix, those of the table.
 static int choose_shown(struct onp_cli_demo *demo) {
     bool *taken = calloc(demo->count, sizeof *taken);
+    demo->group = calloc(demo->count, sizeof *demo->group);
     demo->shown = calloc(demo->count, sizeof *demo->shown);
-    if (!taken || !demo->shown) {
+    if (!taken || !demo->group || !demo->shown ||
+        !onp_cli_group((const float *const *)demo->scores, ONP_CLI_PAIRS, demo->count, demo->group,
+                       &demo->group_count)) {
         free(taken);
         return onp_cli_fail("out of memory");
     }
-    demo->shown_are_right =
-        demo->right >= FEWEST_RIGHT || (demo->right > 0 && demo->right == demo->count);
-    const size_t most = demo->shown_are_right ? demo->right : demo->count;
+    demo->shown_are_group = demo->group_count >= SMALLEST_GROUP || demo->group_count == demo->count;
+    size_t most = demo->count;
+    if (demo->shown_are_group) {
+        most = demo->group_count;
+        memset(taken, true, demo->count * sizeof *taken);
+        for (size_t i = 0; i < demo->group_count; i++) taken[demo->group[i]] = false;
+    }
     while (demo->shown_count < most && demo->shown_count < SHOWN) {
         size_t best = demo->count;
         for (size_t i = 0; i < demo->count; i++)
@@ -279,6 +287,7 @@ void onp_cli_demo_end(struct onp_cli_demo *demo) {
     }
     for (int p = 0; p < ONP_CLI_PAIRS; p++) free(demo->scores[p]);
     free(demo->ranks);
+    free(demo->group);
     free(demo->shown);
     free(demo->mixed);
     free(demo->settings.disabled.list);

@@ -43,9 +43,11 @@ struct onp_cli_demo {
     float *scores[ONP_CLI_PAIRS];                      // [count, count]
     size_t *ranks; // [count, directions] of the right answer; equal scores count against it
     size_t right;  // concepts that are at rank 1 in all directions
-    size_t *shown; // what the matrices show, `right` ones if there are enough
+    size_t *group; // concepts told apart from one another: at rank 1 among these in all directions
+    size_t group_count;
+    size_t *shown; // what the matrices show: of the group, if that is large enough
     size_t shown_count;
-    bool shown_are_right; // only such are shown
+    bool shown_are_group;
     struct onp_cli_mixed *mixed;
     size_t mixed_count;
     size_t both[ONP_CLI_MIXED_TOP + 1]; // of all mixed queries: both concepts among the first k

@@ -56,20 +56,19 @@ static void print_facts(const struct onp_cli_demo *demo) {
 }
 
 // A list of names, broken at WIDTH.
-static void print_names(const struct onp_cli_demo *demo) {
-    size_t column = 2, left = demo->right;
+static void print_names(const struct onp_cli_demo *demo, const size_t *concepts, size_t count) {
+    size_t column = 2;
     fputs("  ", stdout);
-    for (size_t i = 0; i < demo->count; i++) {
-        if (!onp_cli_demo_is_right(demo, i)) continue;
+    for (size_t i = 0; i < count; i++) {
         char label[4 * (size_t)WIDTH + 1];
-        const char *name = name_of(demo, i);
+        const char *name = name_of(demo, concepts[i]);
         const size_t width = onp_cli_label(label, name, strlen(name), WIDTH - 8, 0);
         if (column + width + 1 > WIDTH) {
             fputs("\n  ", stdout);
             column = 2;
         }
         column += width + 2;
-        printf("%s%s", label, --left ? ", " : "\n");
+        printf("%s%s", label, i + 1 < count ? ", " : "\n");
     }
 }
 
@@ -81,18 +80,20 @@ static void print_hits(const struct onp_cli_demo *demo) {
                onp_cli_kind_name(onp_cli_direction_to(d)), hits, percent(hits, demo->count));
     }
     printf("In all six directions: %zu of %zu concepts\n", demo->right, demo->count);
-    if (demo->right) print_names(demo);
+    printf("Told apart from one another, in all six directions: these %zu\n", demo->group_count);
+    print_names(demo, demo->group, demo->group_count);
 }
 
 static void print_choice(const struct onp_cli_demo *demo) {
-    if (demo->shown_are_right)
+    if (demo->shown_are_group)
         printf(
-            "\nThe concepts shown next are ones that the model gets right in all six directions;\n"
-            "the whole table, with what it gets wrong, stands below.\n");
+            "\nThe concepts shown next were chosen because the model gets them right: among these\n"
+            "alone each finds its own in all six directions. The whole table, with what it gets\n"
+            "wrong, stands below.\n");
     else
-        printf(
-            "\nToo few concepts are right in all six directions to show these alone: the concepts\n"
-            "shown next are the ones with the best ranks. The whole table stands below.\n");
+        printf("\nToo few concepts are told apart to show these alone: the concepts shown next are "
+               "the\n"
+               "ones with the best ranks. The whole table stands below.\n");
 }
 
 static void print_matrix(const struct onp_cli_demo *demo, enum onp_cli_pair pair) {

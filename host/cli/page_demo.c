@@ -93,9 +93,9 @@ static void put_about(FILE *file, void *user) {
 static void put_total(FILE *file, void *user) {
     const struct onp_cli_demo *demo = ((const struct page *)user)->demo;
     fprintf(file,
-            "<strong>%zu</strong> <span>of %zu concepts found right in all six "
-            "directions</span>",
-            demo->right, demo->count);
+            "<strong>%zu</strong> <span>of %zu concepts are told apart from one another in all "
+            "six directions, %zu of them from all the others as well</span>",
+            demo->group_count, demo->count, demo->right);
 }
 
 static void put_arrow(FILE *file, int direction) {
@@ -147,15 +147,16 @@ static void put_trio(FILE *file, void *user) {
 
 static void put_choice(FILE *file, void *user) {
     const struct onp_cli_demo *demo = ((const struct page *)user)->demo;
-    if (demo->shown_are_right)
+    if (demo->shown_are_group)
         fprintf(file,
-                "The %zu concepts shown here are ones that the model gets right in all six "
-                "directions; <a href=\"#table\">the whole table</a> has the others as well.",
+                "The %zu concepts shown here were chosen because the model gets them right: among "
+                "these alone each finds its own in all six directions. <a href=\"#table\">The "
+                "whole table</a> has the others, and what it gets wrong.",
                 demo->shown_count);
     else
         fprintf(file,
-                "Too few concepts are right in all six directions to show these alone: here are "
-                "the %zu with the best ranks, and <a href=\"#table\">the whole table</a> has all.",
+                "Too few concepts are told apart to show these alone: here are the %zu with the "
+                "best ranks, and <a href=\"#table\">the whole table</a> has all.",
                 demo->shown_count);
 }
 

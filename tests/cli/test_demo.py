@@ -144,7 +144,7 @@ class Numbers(Demo):
                 self.assertAlmostEqual(x, y, delta=0.0051)
 
     def test_says_what_it_shows(self):
-        self.assertIn("Too few concepts are right in all six directions", SHARED.out)
+        self.assertIn("Too few concepts are told apart", SHARED.out)
         self.assertIn("any name.safetensors", SHARED.out)
         self.assertTrue(all(len(line) <= 100 for line in SHARED.out.splitlines()), SHARED.out)
 
@@ -159,7 +159,7 @@ class Numbers(Demo):
         self.demo("--html", "out.html")
         self.assertEqual(table_of(self.out), {"cow": (True, [1] * 6)})
         self.assertIn("In all six directions: 1 of 1", self.out)
-        self.assertIn("ones that the model gets right", self.out)
+        self.assertIn("because the model gets them right", self.out)
         self.assertIn("a mixed query takes two concepts", self.out)
         self.no_output("data", "out.html")
 
