@@ -175,10 +175,11 @@ to 16 kHz, cut to at most 3.2 seconds, stored as FLAC.
 """
 
 
-ABOUT = """No model of this repository was trained on these files. Of the files kept apart from training, those
-were chosen that the default model gets right; its card has the figures over all of them. The pictures
-were drawn at 112 x 112 pixels from their authors' SVG and put on a white ground; the sounds were mixed to
-one channel, resampled to 16 kHz and cut to at most 3.2 seconds.
+ABOUT = """No model of this repository was trained on these files. For the concepts that are told apart they
+were chosen, among all files kept apart from training, because the default model gets them right; its card
+has the figures over all of them. The pictures were drawn at 112 x 112 pixels from their authors' SVG and
+put on a white ground; the sounds were mixed to one channel, resampled to 16 kHz and cut to at most 3.2
+seconds.
 """
 
 
