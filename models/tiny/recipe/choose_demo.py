@@ -3,8 +3,8 @@
 
 usage: choose_demo.py CHECKPOINT data=FOLDER out=demo_choice.tsv
 
-Candidates are the streamline drawings (split val) and the permissive recordings of the splits test and
-val, none of them trained on. The demo is to show the model at its best, and says so: chosen is the largest
+Candidates are the streamline drawings (split val) and the permissive recordings of the split test, none
+of them trained on. The demo is to show the model at its best, and says so: chosen is the largest
 group of concepts, with a drawing and a recording each, in which every one finds its own at rank 1 in all
 six directions among the group. The other concepts get their first candidates; the demo shows the ranks of
 all, and the model's card has the figures over all candidates, chosen or not.
@@ -28,8 +28,7 @@ class Candidates:
             return r['split'] in splits and r['tier'] == 'permissive' and r['kind'] in kind
         pictures = [i for i, r in enumerate(data.image_rows)
                     if usable(r, ('color',), ('val',)) and r['family'] == 'streamline-emojis']
-        sounds = [i for split in ('test', 'val') for i, r in enumerate(data.sound_rows)
-                  if usable(r, ('recording',), (split,))]
+        sounds = [i for i, r in enumerate(data.sound_rows) if usable(r, ('recording',), ('test',))]
         self.concepts = [k for k in data.heard
                          if k in data.image_concept[pictures] and k in data.sound_concept[sounds]]
         self.words = embed_words(net, bpe, [data.concepts[k]['name'] for k in self.concepts]).numpy()

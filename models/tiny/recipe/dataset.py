@@ -45,13 +45,16 @@ class Dataset:
         self.image_concept = np.array([number[r['concept']] for r in self.image_rows])
         self.sound_concept = np.array([number[r['concept']] for r in self.sound_rows])
         self.silhouette = np.array([r['kind'] == 'mono' for r in self.image_rows])
-        self.train_images, self.train_sounds = collections.defaultdict(list), collections.defaultdict(list)
+        # By concept; finish_sounds has the validation split's as well, see train.py.
+        self.train_images, self.train_sounds, self.finish_sounds = (collections.defaultdict(list) for _ in range(3))
         for i, r in enumerate(self.image_rows):
             if r['split'] == 'train' and r['tier'] == 'permissive':
                 self.train_images[int(self.image_concept[i])].append(i)
         for i, r in enumerate(self.sound_rows):
             if r['split'] == 'train':
                 self.train_sounds[int(self.sound_concept[i])].append(i)
+            if r['split'] in ('train', 'val'):
+                self.finish_sounds[int(self.sound_concept[i])].append(i)
         self.pictured = sorted(self.train_images)
         self.heard = sorted(k for k in self.train_sounds if k in self.train_images)
         self._shrink(pixels(backgrounds, 'RGB'))

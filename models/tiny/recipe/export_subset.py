@@ -15,9 +15,9 @@ former are CC-BY-SA, and all of this lies beside code under Apache-2.0.
 
 Which ones:
   demo       the concepts among those with sounds that have a drawing of the family streamline
-             (split val) and a permissive recording of the split test or else val; of each the
-             drawing and the recording in demo_choice.tsv (see choose_demo.py: those that the model
-             gets right, as the demo says), without that file the first ones in manifest order
+             (split val) and a permissive recording of the split test; of each the drawing and the
+             recording in demo_choice.tsv (see choose_demo.py: those that the model gets right, as the
+             demo says), without that file the first ones in manifest order
 The others are fixed by the rows of manifest.jsonl alone, whatever a model makes of them:
   drawings   all streamline drawings of concepts with sounds
   photos     all photographs of the split test of concepts with sounds
@@ -85,15 +85,14 @@ def choose(heard, rows):
     """(demo: [(concept, drawing, recording)], drawings, photos, recordings)"""
     drawings = [r for r in rows if r.get("family") == FAMILY and r["split"] == "val"]
     photos = [r for r in rows if r["kind"] == "photo" and r["split"] == "test"]
-    takes = [r for split in ("test", "val") for r in rows
-             if r["kind"] == "recording" and r["split"] == split]
+    takes = [r for r in rows if r["kind"] == "recording" and r["split"] == "test"]
     drawing, take = first_of_each(drawings), first_of_each(takes)
     choice = chosen(drawings + takes)
     demo = [(c, *choice.get(c, (drawing[c], take[c]))) for c in heard if c in drawing and c in take]
     recordings, count = [], {}
     for row in takes:
         count[row["concept"]] = count.get(row["concept"], 0) + 1
-        if row["split"] == "test" and count[row["concept"]] <= RECORDINGS:
+        if count[row["concept"]] <= RECORDINGS:
             recordings.append(row)
     return demo, drawings, photos, recordings
 

@@ -41,7 +41,10 @@ DEFAULTS = dict(
     # From `tighten` on the scales of the losses may not exceed caps that fall from 20 to `tight` within
     # 600 steps: with a large scale items stay far from their prototype (cosine 0.4 to 0.5), and what is
     # left over drowns the similarity of a sound and a picture, which share only the prototypes.
-    tighten=2800, tight=10.0)
+    tighten=2800, tight=10.0,
+    # `finish` further steps, after all choices are made: the validation split's sounds are trained on too,
+    # few as sounds are, at a rate that starts from `finish_rate` of the first; its pictures stay apart.
+    finish=800, finish_rate=0.2, finish_average=0.995)
 SECONDS = (1.0, 1.5, 2.0)
 
 
@@ -83,10 +86,11 @@ class Batches:
         rng = np.random.default_rng([o['seed'], step, self.rank])
         n, more, rest, texts = (o[k] // o['processes'] for k in ('heard', 'heard_more', 'others', 'captions'))
         concept = np.concatenate([heard[:n + more], others[:rest]])
-        progress = step / o['steps']
+        progress = min(1, step / o['steps'])
         strength = o['strength0'] + (o['strength'] - o['strength0']) * min(1, progress / 0.6)
         pictures = augment.pictures(data, np.array([self.picture(int(k), rng) for k in concept]), rng, strength)
-        first = [int(rng.choice(data.train_sounds[int(k)])) for k in concept[:n]]
+        mine = data.train_sounds if step < o['steps'] else data.finish_sounds
+        first = [int(rng.choice(mine[int(k)])) for k in concept[:n]]
         second = rng.choice(self.all_sounds, n)
         samples = int(SECONDS[rng.integers(len(SECONDS))] * 16000)
         sounds, share = augment.sounds(data, first, second, samples, rng)
@@ -196,6 +200,12 @@ class Trainer:
             + o['contrast'] * (parts['picture-text'] + parts['sound-text'] + parts['sound-picture'])
         return total, {k: float(v.detach()) for k, v in parts.items()}
 
+    def rate(self):
+        """Of the first rate: a cosine down to 1 %, and a smaller one for the finish."""
+        o, after = self.o, self.step - self.o['steps']
+        progress, top = (self.step / o['steps'], 1.0) if after < 0 else (after / o['finish'], o['finish_rate'])
+        return top * (0.5 * (1 + math.cos(math.pi * progress)) * 0.99 + 0.01)
+
     def share_gradients(self):
         """Averages the gradients of all ranks, as one vector. Unused parameters get zeros."""
         for p in self.everything:
@@ -209,8 +219,7 @@ class Trainer:
 
     def update(self, b):
         o, net = self.o, self.net
-        progress = self.step / o['steps']
-        factor = min(1, (self.step + 1) / o['warmup']) * (0.5 * (1 + math.cos(math.pi * progress)) * 0.99 + 0.01)
+        factor = min(1, (self.step + 1) / o['warmup']) * self.rate()
         for group in self.adam.param_groups:
             group['lr'] = o['lr'] * factor
         total, parts = self.loss(b)
@@ -222,7 +231,8 @@ class Trainer:
         self.adam.step()
         self.muon.step(o['muon'] * factor, o['decay'])
         net.encoder_wrapper.text_adapter.embed_tokens.weight.data[1] = 0
-        keep = min(o['average'], (1 + self.step) / (10 + self.step))
+        average = o['average'] if self.step < o['steps'] else o['finish_average']
+        keep = min(average, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             for k, v in net.state_dict().items():
                 self.average[k].lerp_(v, 1 - keep)
@@ -278,7 +288,8 @@ def work(rank, o, address):
         describe(t, batches)
     t.net.train()
     sums, begin = collections.Counter(), time.time()
-    while t.step < o['steps']:
+    last = o['steps'] + o['finish']
+    while t.step < last:
         for k, v in t.update(batches(t.step)).items():
             sums[k] += v / o['log']
         if t.step % o['log'] == 0:
@@ -288,7 +299,7 @@ def work(rank, o, address):
                 print('step %d, %.1f min | %s | %.3f s a step' % (t.step, t.seconds / 60, ' '.join(
                     '%s %.3f' % x for x in sums.items()), t.seconds / t.step), flush=True)
             sums.clear()
-        if t.step % o['evaluate_every'] == 0 or t.step == o['steps']:
+        if t.step % o['evaluate_every'] == 0 or t.step in (o['steps'], last):
             now = time.time()
             t.seconds, begin = t.seconds + now - begin, now
             if rank == 0:
