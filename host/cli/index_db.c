@@ -196,11 +196,25 @@ static int check_schema(struct onp_cli_db *db) {
     return ONP_CLI_OK;
 }
 
-// Before anything is written: the first pragma would change another program's database.
+// SQLite does not wait by itself while another program makes the same database ready.
+static int make_ready(struct onp_cli_db *db) {
+    enum { STEP_MS = 20 };
+    for (int waited = 0;; waited += STEP_MS) {
+        const int result = sqlite3_exec(db->sqlite, before_sql, NULL, NULL, NULL);
+        if (result == SQLITE_OK) return ONP_CLI_OK;
+        if ((result & 0xff) != SQLITE_BUSY || waited >= BUSY_MS) return failed(db);
+        sqlite3_sleep(STEP_MS);
+    }
+}
+
+// Before anything is written: the first pragma would change another program's database. Both
+// numbers are of one moment, for another program may just now be making the index.
 static int check_ours(struct onp_cli_db *db) {
     int application = 0, tables = 0;
-    int code = read_number(db, "PRAGMA application_id", &application);
+    int code = onp_cli_db_begin_read(db);
     if (code == ONP_CLI_OK) code = read_number(db, "SELECT count(*) FROM sqlite_master", &tables);
+    if (code == ONP_CLI_OK) code = read_number(db, "PRAGMA application_id", &application);
+    if (code == ONP_CLI_OK) code = onp_cli_db_commit(db);
     if (code != ONP_CLI_OK || tables == 0 || application == APPLICATION) return code;
     return onp_cli_fail("%s is a database of another program; name another file with --index",
                         db->path);
@@ -222,7 +236,7 @@ static int open_sqlite(struct onp_cli_db *db) {
     if (sqlite3_open_v2(db->path, &db->sqlite, flags, NULL) != SQLITE_OK) return failed(db);
     sqlite3_busy_timeout(db->sqlite, BUSY_MS);
     int code = check_ours(db);
-    if (code == ONP_CLI_OK) code = run_sql(db, before_sql);
+    if (code == ONP_CLI_OK) code = make_ready(db);
     if (code == ONP_CLI_OK) code = onp_cli_db_begin(db);
     if (code == ONP_CLI_OK) code = check_schema(db);
     if (code == ONP_CLI_OK) code = onp_cli_db_commit(db);

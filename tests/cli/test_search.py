@@ -333,6 +333,14 @@ class Changes(Search):
         self.assertEqual(self.everything(), want)
         self.assertEqual(self.index(), [0, 46, 0, 0])
 
+    def test_started_together(self):
+        """Whoever comes first makes the index; the others wait and do not take it for another's."""
+        for _ in range(8):
+            self.remove_index()
+            with self.start() as first, self.start() as second, self.start() as third:
+                pass
+            self.assertEqual([p.returncode for p in (first, second, third)], [0, 0, 0])
+
 
 class Failures(Search):
     def test_empty_folder(self):
