@@ -41,6 +41,22 @@ struct onp_tuning {
     int32_t attention_keys; // keys per block in attention
 };
 
+// The ops that may have tiles of their own, measured on this device (exec/tuned.h): a row for all
+// ops would let one op's best tile slow another one down.
+enum onp_tuned_op {
+    ONP_TUNED_MATMUL,
+    ONP_TUNED_ATTENTION,
+    ONP_TUNED_LAYERNORM,
+    ONP_TUNED_GROUPED_CONV,
+    ONP_TUNED_COUNT
+};
+struct onp_tuned {
+    bool set; // else the op takes the device class's row
+    struct onp_tuning tiles;
+    char values[160]; // what differs from the class: "tile_rows=4 tile_vectors=3"
+    char source[512]; // the file that it is from
+};
+
 // Device memory. `host` is set when the device's memory is directly addressable (reference).
 struct onp_buffer {
     struct onp_device *device;
@@ -94,7 +110,8 @@ struct onp_device {
     struct onp_context *context;
     struct onp_device_info info;
     struct onp_caps caps;
-    struct onp_tuning tuning;
+    struct onp_tuning tuning; // of the device class
+    struct onp_tuned tuned[ONP_TUNED_COUNT];
     char disabled[512]; // comma-separated variants switched off by the user
 };
 
@@ -140,6 +157,12 @@ struct onp_backend {
     enum onp_status (*timings)(struct onp_device *device, struct onp_timing **timings,
                                size_t *count);
 };
+
+// The tiles that an op takes on this device.
+static inline const struct onp_tuning *onp_tiles(const struct onp_device *device,
+                                                 enum onp_tuned_op op) {
+    return device->tuned[op].set ? &device->tuned[op].tiles : &device->tuning;
+}
 
 extern const struct onp_backend onp_backend_ref;
 extern const struct onp_backend onp_backend_opencl; // a stub when built without OpenCL

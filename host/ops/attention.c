@@ -160,7 +160,7 @@ struct group_shape {
 };
 
 static struct group_shape group_shape(const struct onp_device *device) {
-    const struct onp_tuning *tuning = &device->tuning;
+    const struct onp_tuning *tuning = onp_tiles(device, ONP_TUNED_ATTENTION);
     struct group_shape shape = {
         .rows = (int32_t)onp_round_up(
             (uint64_t)(tuning->attention_rows > 0 ? tuning->attention_rows : 2), 2),
@@ -178,7 +178,7 @@ static uint64_t group_local_bytes(const struct onp_node *node, const struct grou
 }
 
 static bool group_accepts(const struct onp_node *node, const struct onp_device *device, char *why) {
-    if (!device->tuning.work_group_tiles) {
+    if (!onp_tiles(device, ONP_TUNED_ATTENTION)->work_group_tiles) {
         snprintf(why, ONP_WHY, "this device class prefers register tiles");
         return false;
     }
@@ -219,7 +219,7 @@ struct row_shape {
 };
 
 static struct row_shape row_shape(const struct onp_node *node, const struct onp_device *device) {
-    const struct onp_tuning *tuning = &device->tuning;
+    const struct onp_tuning *tuning = onp_tiles(device, ONP_TUNED_ATTENTION);
     struct row_shape shape = {.rows = tuning->attention_rows, .vector = tuning->vector};
     shape.vectors = tuning->attention_keys / tuning->vector;
     if (shape.vectors < 1) shape.vectors = 1;
@@ -256,7 +256,7 @@ static uint64_t rows_workspace(const struct onp_node *node, const struct onp_dev
 }
 
 static bool rows_accepts(const struct onp_node *node, const struct onp_device *device, char *why) {
-    const struct onp_tuning *tuning = &device->tuning;
+    const struct onp_tuning *tuning = onp_tiles(device, ONP_TUNED_ATTENTION);
     if (tuning->work_group_tiles) {
         snprintf(why, ONP_WHY, "register tiles do not suit this device class");
         return false;

@@ -126,9 +126,9 @@ static void push_common(struct onp_launch *launch, const struct onp_node *node) 
 static void tile_shape(const struct onp_node *node, const struct onp_device *device, int64_t *vec,
                        int64_t *vectors) {
     const int64_t channels = group_channels(node);
-    *vec = device->tuning.vector;
+    *vec = onp_tiles(device, ONP_TUNED_GROUPED_CONV)->vector;
     while (*vec > 1 && channels % *vec != 0) *vec /= 2;
-    *vectors = device->tuning.tile_vectors;
+    *vectors = onp_tiles(device, ONP_TUNED_GROUPED_CONV)->tile_vectors;
     while (*vectors > 1 && channels / *vec % *vectors != 0) --*vectors;
 }
 
@@ -166,7 +166,7 @@ static enum onp_status tile_emit(const struct onp_node *node, struct onp_emitter
         .source = "grouped_conv_tile", .function = "grouped_conv_tile", .dims = 2};
     const bool single = single_items(device);
     const bool half = node->src[ONP_GROUPED_CONV_W]->dtype == ONP_F16;
-    const int64_t mr = device->tuning.tile_rows;
+    const int64_t mr = onp_tiles(device, ONP_TUNED_GROUPED_CONV)->tile_rows;
     int64_t vec, vectors;
     tile_shape(node, device, &vec, &vectors);
     snprintf(launch.defines, sizeof launch.defines, "-DVEC=%d -DNV=%d -DMR=%d%s%s", (int)vec,

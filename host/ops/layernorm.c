@@ -104,7 +104,7 @@ static size_t group_rows(size_t lanes, const struct onp_device *device) {
 }
 
 static bool group_accepts(const struct onp_node *node, const struct onp_device *device, char *why) {
-    if (!device->tuning.work_group_tiles) {
+    if (!onp_tiles(device, ONP_TUNED_LAYERNORM)->work_group_tiles) {
         snprintf(why, ONP_WHY, "this device class prefers one work-item per row");
         return false;
     }
@@ -144,8 +144,9 @@ static enum onp_status row_emit(const struct onp_node *node, struct onp_emitter 
                                 .dims = 1,
                                 .global = {(size_t)node->dst->rows},
                                 .local = {1}};
-    snprintf(launch.defines, sizeof launch.defines, "-DVEC=%d%s%s", emitter->device->tuning.vector,
-             affine_define(node), gelu_define(node));
+    snprintf(launch.defines, sizeof launch.defines, "-DVEC=%d%s%s",
+             onp_tiles(emitter->device, ONP_TUNED_LAYERNORM)->vector, affine_define(node),
+             gelu_define(node));
     push_arguments(&launch, node);
     return onp_emit_launch(emitter, &launch);
 }

@@ -85,7 +85,8 @@ static bool clblast_accepts(const struct onp_node *node, const struct onp_device
                             char *why) {
     const struct onp_tensor *a = node->src[ONP_MATMUL_A], *w = node->src[ONP_MATMUL_W];
     if (!device->caps.blas) return refuse(why, "no CLBlast for this device");
-    if (!device->tuning.prefer_blas) return refuse(why, "own kernels are faster here");
+    if (!onp_tiles(device, ONP_TUNED_MATMUL)->prefer_blas)
+        return refuse(why, "own kernels are faster here");
     if (w->dtype != ONP_F32 || w->layout != ONP_LAYOUT_ROWS)
         return refuse(why, "needs float32 weights in rows");
     if (a->ld < a->cols) return refuse(why, "CLBlast takes no overlapping rows");
@@ -159,7 +160,7 @@ struct group_tile {
 };
 
 static struct group_tile group_tile(const struct onp_node *node, const struct onp_device *device) {
-    const struct onp_tuning *tuning = &device->tuning;
+    const struct onp_tuning *tuning = onp_tiles(device, ONP_TUNED_MATMUL);
     struct group_tile tile = {
         .rows = tuning->group_rows, .cols = tuning->group_cols, .depth = tuning->group_depth};
     // 8 rows a work-item read less local memory per fma, but a group should fill a wavefront.
@@ -174,7 +175,7 @@ static struct group_tile group_tile(const struct onp_node *node, const struct on
 
 static bool group_accepts(const struct onp_node *node, const struct onp_device *device, char *why) {
     const struct onp_caps *caps = &device->caps;
-    if (!device->tuning.work_group_tiles)
+    if (!onp_tiles(device, ONP_TUNED_MATMUL)->work_group_tiles)
         return refuse(why, "this device computes better without work-groups");
     const struct group_tile tile = group_tile(node, device);
     if (tile.rows < 4 || tile.cols < 4 || tile.depth < 1 || tile.rows % 4 || tile.cols % 4)
@@ -209,7 +210,7 @@ static const struct onp_variant group = {
 // --- matmul_panel -------------------------------------------------------------------------------
 
 static bool panel_accepts(const struct onp_node *node, const struct onp_device *device, char *why) {
-    const struct onp_tuning *tuning = &device->tuning;
+    const struct onp_tuning *tuning = onp_tiles(device, ONP_TUNED_MATMUL);
     if (device->caps.type != ONP_DEVICE_CPU || device->caps.lanes)
         return refuse(why, "a register tile for CPUs only");
     if (tuning->tile_rows < 1 || tuning->tile_vectors < 1)
@@ -264,7 +265,7 @@ static struct panel_split split_panels(const struct onp_node *node, const struct
 }
 
 static enum onp_status panel_emit(const struct onp_node *node, struct onp_emitter *emitter) {
-    const struct onp_tuning *tuning = &emitter->device->tuning;
+    const struct onp_tuning *tuning = onp_tiles(emitter->device, ONP_TUNED_MATMUL);
     const int64_t mr = tile_rows(node->dst->rows, tuning);
     const struct panel_split split = split_panels(node, emitter->device, mr);
     struct onp_launch launch = product_launch(node, "matmul_panel");
