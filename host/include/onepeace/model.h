@@ -42,9 +42,22 @@ ONP_API enum onp_status onp_model_open(struct onp_context *context, const char *
                                        struct onp_model **out);
 ONP_API void onp_model_close(struct onp_model *model); // NULL is allowed
 
+// A model without a file, for measuring: every weight is computed from its name and place while it
+// is loaded, the same on every machine, at scales that keep activations finite in f32 and f16. It
+// needs no memory beyond what an encoder of a file needs. `spec` is
+//   "full"       the published sizes: width 1536, feed-forward 6144, 40 layers, 24 heads, pictures
+//                of 256 pixels, 50264 token embeddings
+//   "micro"      a small one, for trying things out
+//   "D,F,L,H"    width, feed-forward, layers and heads; the rest as published
+// ONP_ERR_ARGUMENT says what is wrong with another text. It has all three branches and no
+// tokenizer: inputs are token ids, pixels and waveforms, or picture and sound files.
+// info.path is "synthetic:D,F,L,H", info.format "synthetic", info.file_bytes 0.
+ONP_API enum onp_status onp_model_synthetic(struct onp_context *context, const char *spec,
+                                            struct onp_model **out);
+
 struct onp_model_info {
     const char *path;
-    const char *format;    // "torch-zip", "torch-legacy", "pickle" or "safetensors"
+    const char *format;    // "torch-zip", "torch-legacy", "pickle", "safetensors", "synthetic"
     const char *family;    // "one-peace"
     const char *name;      // cfg.model._name, "" if absent
     const char *head_type; // cfg.task.head_type, "" if absent

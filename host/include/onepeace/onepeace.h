@@ -7,6 +7,7 @@
 #include "onepeace/device.h"
 #include "onepeace/encoder.h"
 #include "onepeace/model.h"
+#include "onepeace/probe.h"
 #include "onepeace/scorer.h"
 #include "onepeace/status.h"
 
