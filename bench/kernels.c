@@ -17,6 +17,7 @@
 #include "base/checked.h"
 #include "base/rng.h"
 #include "exec/exec.h"
+#include "onepeace/probe.h"
 #include "ops/op.h"
 #include "ops/ops.h"
 
@@ -33,10 +34,7 @@ struct bench {
     struct onp_graph *graph;
     struct onp_exec *exec;
     struct onp_rng rng;
-    // The peak probe.
-    struct onp_launch probe;
-    struct onp_buffer *sink;
-    double probe_flops;
+    struct onp_prober *prober;
 };
 
 static void print_message(void *user, enum onp_log_level level, const char *message) {
@@ -46,32 +44,6 @@ static void print_message(void *user, enum onp_log_level level, const char *mess
 }
 
 // --- Peak ---------------------------------------------------------------------------------------
-
-#define PROBE_CHAINS 12 // more than latency times throughput of any fma unit
-#define PROBE_STEPS  60000
-
-static enum onp_status peak_prepare(struct bench *b) {
-    const struct onp_caps *caps = &b->device->caps;
-    const bool single = caps->type == ONP_DEVICE_CPU && !caps->lanes;
-    const size_t group = single ? 1 : caps->max_work_group < 64 ? 1 : 64;
-    const size_t items =
-        (single ? 8 : 1024) * group * (caps->compute_units ? caps->compute_units : 1);
-    ONP_TRY(b->device->backend->buffer_create(b->device, items * sizeof(float), &b->sink));
-    b->probe = (struct onp_launch){.source = "probe_fma",
-                                   .function = "probe_fma",
-                                   .dims = 1,
-                                   .global = {items},
-                                   .local = {group}};
-    snprintf(b->probe.defines, sizeof b->probe.defines, "-DVEC=%d -DCHAINS=%d",
-             b->device->tuning.vector, PROBE_CHAINS);
-    onp_push_buffer(&b->probe, b->sink, 0);
-    onp_push_i32(&b->probe, PROBE_STEPS);
-    onp_push_f32(&b->probe, 0.5f);
-    b->probe_flops =
-        2.0 * 8.0 * PROBE_STEPS * PROBE_CHAINS * (double)b->device->tuning.vector * (double)items;
-    struct onp_launch *launch = &b->probe;
-    return b->device->backend->kernels_build(b->device, &launch, 1);
-}
 
 // Operations a second, elapsed and (on CPUs) of processor time.
 struct rate {
@@ -87,19 +59,10 @@ static void keep_best(struct rate *best, double elapsed, double processor) {
 
 // Best of three.
 static enum onp_status peak_measure(struct bench *b, struct rate *best) {
-    const struct onp_backend *backend = b->device->backend;
-    for (int i = 0; i < 3; i++) {
-        struct onp_timing *timings = NULL;
-        size_t count = 0;
-        const double start = processor_seconds();
-        ONP_TRY(backend->launch(b->device, &b->probe, 0));
-        ONP_TRY(backend->finish(b->device));
-        const double processor = processor_seconds() - start;
-        ONP_TRY(backend->timings(b->device, &timings, &count));
-        if (count == 1)
-            keep_best(best, b->probe_flops / timings[0].seconds, b->probe_flops / processor);
-        free(timings);
-    }
+    struct onp_probe_result peak;
+    ONP_TRY(onp_prober_run(b->prober, ONP_PROBE_FMA_F32, 3, &peak));
+    for (size_t i = 0; i < peak.count; i++)
+        keep_best(best, peak.work / peak.seconds[i], peak.work / peak.processor[i]);
     return ONP_OK;
 }
 
@@ -335,7 +298,7 @@ static enum onp_status run(struct bench *b) {
     ONP_TRY(onp_graph_create(&b->context.log, &b->graph));
     ONP_TRY(onp_exec_create(b->device, &b->exec));
     ONP_TRY(onp_exec_profile_enable(b->exec, true));
-    ONP_TRY(peak_prepare(b));
+    ONP_TRY(onp_prober_create(b->device, &b->prober));
     printf("%s, %s, %u compute units, tuning %s, %s weights, best of %d\n", b->device->info.name,
            b->device->info.driver, b->device->caps.compute_units, b->device->tuning.row,
            b->options.half ? "half" : "float32", b->options.runs);
@@ -389,7 +352,7 @@ int main(int argc, char **argv) {
     const enum onp_status status = run(&b);
     onp_exec_destroy(b.exec);
     onp_graph_destroy(b.graph);
-    if (b.sink) b.device->backend->buffer_destroy(b.sink);
+    onp_prober_destroy(b.prober);
     onp_registry_close(b.device);
     pthread_mutex_destroy(&b.context.log.mutex);
     return status == ONP_OK ? 0 : 1;

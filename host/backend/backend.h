@@ -24,7 +24,9 @@ struct onp_caps {
     bool blas;              // a vendor product (CLBlast) is available
     bool prefetch;          // the compiler knows __builtin_prefetch (clang on a CPU)
     bool unified_memory;
-    bool lanes; // a CPU that runs work-items as the lanes of its vectors, like a GPU
+    bool dot_i8;          // products of int8 have an instruction (cl_khr_integer_dot_product)
+    uint64_t cache_bytes; // of global memory, as the driver says; 0 if it does not
+    bool lanes;           // a CPU that runs work-items as the lanes of its vectors, like a GPU
 };
 
 // Which tile each op uses on this device. Filled from a table of device classes (tuning.c);
@@ -110,6 +112,7 @@ struct onp_device {
     struct onp_context *context;
     struct onp_device_info info;
     struct onp_caps caps;
+    bool profiling;           // kept by the back end's profile()
     struct onp_tuning tuning; // of the device class
     struct onp_tuned tuned[ONP_TUNED_COUNT];
     char disabled[512]; // comma-separated variants switched off by the user

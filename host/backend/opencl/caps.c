@@ -185,21 +185,31 @@ static bool has_prefetch(struct onp_cl_device *device) {
            onp_cl_compiles(device, "probe_prefetch", text);
 }
 
+static bool has_dot_product(cl_device_id id) {
+    char *extensions = device_text(id, CL_DEVICE_EXTENSIONS);
+    const bool has = extensions && has_extension(extensions, "cl_khr_integer_dot_product");
+    free(extensions);
+    return has;
+}
+
 void onp_cl_probe(struct onp_cl_device *device) {
     const struct onp_device_info *info = &device->base.info;
     size_t items[16] = {1, 1, 1};
     clGetDeviceInfo(device->entry.id, CL_DEVICE_MAX_WORK_ITEM_SIZES, sizeof items, items, NULL);
-    device->base.caps = (struct onp_caps){.type = info->type,
-                                          .vector_width = info->vector_width,
-                                          .lanes = device->quirks.lanes,
-                                          .compute_units = info->compute_units,
-                                          .max_work_group = info->max_work_group,
-                                          .max_work_item = {items[0], items[1], items[2]},
-                                          .local_bytes = info->local_bytes,
-                                          .max_alloc_bytes = info->max_alloc_bytes,
-                                          .global_bytes = info->global_bytes,
-                                          .subgroup_size = info->subgroup_size,
-                                          .blas = onp_cl_has_blas(),
-                                          .prefetch = has_prefetch(device),
-                                          .unified_memory = info->unified_memory};
+    device->base.caps = (struct onp_caps){
+        .type = info->type,
+        .vector_width = info->vector_width,
+        .lanes = device->quirks.lanes,
+        .compute_units = info->compute_units,
+        .max_work_group = info->max_work_group,
+        .max_work_item = {items[0], items[1], items[2]},
+        .local_bytes = info->local_bytes,
+        .max_alloc_bytes = info->max_alloc_bytes,
+        .global_bytes = info->global_bytes,
+        .subgroup_size = info->subgroup_size,
+        .dot_i8 = has_dot_product(device->entry.id),
+        .cache_bytes = get_ulong(device->entry.id, CL_DEVICE_GLOBAL_MEM_CACHE_SIZE),
+        .blas = onp_cl_has_blas(),
+        .prefetch = has_prefetch(device),
+        .unified_memory = info->unified_memory};
 }

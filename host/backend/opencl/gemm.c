@@ -18,7 +18,7 @@ static enum onp_status gemm_failed(const struct onp_device *device, const struct
 enum onp_status onp_cl_gemm(struct onp_device *base, const struct onp_gemm *gemm, uint32_t tag) {
     struct onp_cl_device *device = onp_cl_device(base);
     cl_event before = NULL, event = NULL;
-    if (device->profiling) {
+    if (device->base.profiling) {
         ONP_TRY(onp_cl_events_reserve(device));
         // A product may be several kernels, and the event is the last one's. A small fill before
         // them shows where they begin; Intel stamps a marker before earlier work is done.
@@ -33,7 +33,7 @@ enum onp_status onp_cl_gemm(struct onp_device *base, const struct onp_gemm *gemm
         (size_t)gemm->n, (size_t)gemm->k, 1.0f, onp_cl_mem(gemm->a), (size_t)gemm->a_offset,
         (size_t)gemm->lda, onp_cl_mem(gemm->w), (size_t)gemm->w_offset, (size_t)gemm->ldw, 0.0f,
         onp_cl_mem(gemm->c), (size_t)gemm->c_offset, (size_t)gemm->ldc, &device->queue,
-        device->profiling ? &event : NULL);
+        device->base.profiling ? &event : NULL);
     if (code == CLBlastSuccess && event) {
         onp_cl_events_push(device, tag, before, event);
         return ONP_OK;

@@ -46,11 +46,11 @@ enum onp_status onp_cl_launch(struct onp_device *base, const struct onp_launch *
             return onp_cl_fail(&base->context->log, error, "argument %u of %s", (unsigned)i,
                                launch->kernel->name);
     }
-    if (device->profiling) ONP_TRY(onp_cl_events_reserve(device));
+    if (device->base.profiling) ONP_TRY(onp_cl_events_reserve(device));
     cl_event event = NULL;
     const cl_int error = clEnqueueNDRangeKernel(
         device->queue, kernel, launch->dims, NULL, launch->global,
-        launch->local[0] ? launch->local : NULL, 0, NULL, device->profiling ? &event : NULL);
+        launch->local[0] ? launch->local : NULL, 0, NULL, device->base.profiling ? &event : NULL);
     if (error != CL_SUCCESS) return launch_failed(base, launch, error);
     if (event) onp_cl_events_push(device, tag, NULL, event);
     return ONP_OK;
@@ -84,7 +84,7 @@ enum onp_status onp_cl_finish(struct onp_device *base) {
 
 enum onp_status onp_cl_profile(struct onp_device *base, bool on) {
     struct onp_cl_device *device = onp_cl_device(base);
-    if (on == device->profiling) return ONP_OK;
+    if (on == device->base.profiling) return ONP_OK;
     if (!device->owns_queue)
         return onp_fail(&base->context->log, ONP_ERR_UNSUPPORTED,
                         "profiling needs a command queue of its own");
@@ -100,7 +100,7 @@ enum onp_status onp_cl_profile(struct onp_device *base, bool on) {
     ONP_TRY(onp_cl_queue_create(device, on, &queue));
     clReleaseCommandQueue(device->queue);
     device->queue = queue;
-    device->profiling = on;
+    device->base.profiling = on;
     return ONP_OK;
 }
 

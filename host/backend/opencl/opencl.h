@@ -54,8 +54,7 @@ struct onp_cl_device {
     cl_context context;
     cl_command_queue queue;
     bool owns_context, owns_queue; // false: handed in by a caller, never released here
-    bool profiling;
-    cl_mem stamp; // four bytes, while profiling: filled to take the time
+    cl_mem stamp;                  // four bytes, while profiling: filled to take the time
     bool blas_used;
     uint64_t allocated; // bytes of all buffers alive
     struct onp_cl_program **programs;

@@ -55,9 +55,10 @@ struct onp_prober;
 ONP_API enum onp_status onp_prober_create(struct onp_device *device, struct onp_prober **out);
 ONP_API void onp_prober_destroy(struct onp_prober *prober); // NULL is allowed
 
-// Runs one probe `runs` times (1 to ONP_PROBE_RUNS; 0: its default, 3 to 10) after a warm-up. One
+// Runs one probe `runs` times (1 to ONP_PROBE_RUNS; 0: its default, 5 or 20) after a warm-up. One
 // run takes about 20 ms, of launches and copies less. What a device lacks is no error: see
-// result->measured. Errors are failures of the device.
+// result->measured. Errors are failures of the device. Waits for the device's queued work first;
+// kernel times of encoders that were not yet read (onp_encoder_profile) are lost.
 ONP_API enum onp_status onp_prober_run(struct onp_prober *prober, enum onp_probe probe, size_t runs,
                                        struct onp_probe_result *result);
 // Gives the memory of the bandwidth and copy probes back, until they run again.
