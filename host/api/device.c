@@ -8,6 +8,7 @@
 #include "backend/registry.h"
 #include "base/buf.h"
 #include "exec/exec.h"
+#include "exec/tuned.h"
 #include "ops/op.h"
 
 enum onp_status onp_device_list(struct onp_context *context, struct onp_device_info **list,
@@ -25,6 +26,7 @@ enum onp_status onp_device_open(struct onp_context *context, const char *selecto
         return onp_fail(NULL, ONP_ERR_ARGUMENT, "onp_device_open: an argument is NULL");
     ONP_TRY(onp_registry_open(context, selector, force, out));
     onp_tuning_choose(*out);
+    onp_tuned_load_default(*out);
     return ONP_OK;
 }
 

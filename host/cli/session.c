@@ -22,6 +22,17 @@ const char *onp_cli_device_selector(const struct onp_cli_settings *settings) {
     return settings->device ? settings->device : from_environment("ONEPEACE_DEVICE", "device");
 }
 
+// ONEPEACE_TUNING=none is --no-tuning.
+static void choose_tuning(const struct onp_cli_settings *settings,
+                          struct onp_context_params *params) {
+    const char *file = settings->tuning;
+    if (!file) file = getenv("ONEPEACE_TUNING"); // the library says what it takes from it
+    if (file && !*file) file = NULL;
+    params->disable_tuning =
+        settings->no_tuning || (file && !settings->tuning && strcmp(file, "none") == 0);
+    params->tuning_file = params->disable_tuning ? NULL : file;
+}
+
 int onp_cli_session_begin(struct onp_cli_session *session,
                           const struct onp_cli_settings *settings) {
     memset(session, 0, sizeof *session);
@@ -31,10 +42,11 @@ int onp_cli_session_begin(struct onp_cli_session *session,
                                : settings->quiet && !settings->explain ? ONP_LOG_ERROR
                                                                        : ONP_LOG_INFO;
     onp_cli_log_level(level);
-    const struct onp_context_params params = {.log = onp_cli_library_log,
-                                              .log_level = level,
-                                              .cache_dir = settings->cache_dir,
-                                              .disable_cache = settings->no_cache};
+    struct onp_context_params params = {.log = onp_cli_library_log,
+                                        .log_level = level,
+                                        .cache_dir = settings->cache_dir,
+                                        .disable_cache = settings->no_cache};
+    choose_tuning(settings, &params);
     return onp_cli_status(onp_context_create(&params, &session->context));
 }
 

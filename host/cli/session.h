@@ -15,6 +15,8 @@ struct onp_cli_settings {
     const char *device;            // NULL: ONEPEACE_DEVICE, then automatic
     bool force, no_cache;
     const char *cache_dir;
+    const char *tuning; // NULL: ONEPEACE_TUNING, then the user's file for the device
+    bool no_tuning;
     struct onp_cli_values disabled;
     int dtype; // 0 f32, 1 f16
     int mode;  // 0 hub, 1 dataset
@@ -48,7 +50,14 @@ struct onp_cli_settings {
                     "kernel variants not to use, comma-separated"),                                \
         ONP_CLI_OPT("cache-dir", 0, ONP_CLI_STRING, "DIR", &(s)->cache_dir,                        \
                     "folder of compiled kernels\n(default: $XDG_CACHE_HOME/onepeace)"),            \
-        ONP_CLI_OPT_FLAG("no-cache", 0, &(s)->no_cache, "neither read nor write compiled kernels")
+        ONP_CLI_OPT_FLAG("no-cache", 0, &(s)->no_cache,                                            \
+                         "neither read nor write compiled kernels"),                               \
+        ONP_CLI_OPT("tuning", 0, ONP_CLI_STRING, "FILE", &(s)->tuning,                             \
+                    "tuning file of the device (default:\n"                                        \
+                    "$ONEPEACE_TUNING, which may be none, then the one\n"                          \
+                    "that 'onepeace tune' wrote)"),                                                \
+        ONP_CLI_OPT_FLAG("no-tuning", 0, &(s)->no_tuning,                                          \
+                         "tiles of the device's class, no tuning files")
 
 #define ONP_CLI_MODE_OPTION(s)                                                                     \
     ONP_CLI_OPT("mode", 0, ONP_CLI_CHOICE, "hub|dataset", &(s)->mode,                              \

@@ -303,6 +303,33 @@ static enum onp_status check_layout(struct check *check, int layout_choice, cons
     return ONP_OK;
 }
 
+// The first variant that accepts the case as built; *why gets the refusals before it.
+static const char *first_accepting(const struct check *check, char *why, size_t size) {
+    const struct onp_node *node = onp_graph_node(check->graph, 0);
+    size_t used = 0;
+    why[0] = '\0';
+    for (const struct onp_variant *const *v = check->op->variants; *v; v++) {
+        char reason[ONP_WHY];
+        if (onp_variant_accepts(*v, node, check->device, reason)) return (*v)->name;
+        if (used < size)
+            used += (size_t)snprintf(why + used, size - used, "%s%s: %s", used ? "; " : "",
+                                     (*v)->name, reason);
+    }
+    return "";
+}
+
+enum onp_status onp_check_choice(struct onp_device *device, const struct onp_op *op,
+                                 const struct onp_op_case *c, const char **variant, char *why,
+                                 size_t size) {
+    struct check check = {.device = device, .op = op, .c = c, .seed = 1};
+    ONP_TRY(onp_graph_create(&device->context->log, &check.graph));
+    const enum onp_status status = build(&check, 0);
+    if (status == ONP_OK) *variant = first_accepting(&check, why, size);
+    destroy_weights(&check);
+    onp_graph_destroy(check.graph);
+    return status;
+}
+
 #define MAX_VARIANTS 16
 
 static enum onp_status check_case(struct onp_device *device, const struct onp_op *op,

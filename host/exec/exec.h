@@ -59,6 +59,10 @@ struct onp_op_case;
 enum onp_status onp_check_case(struct onp_device *device, const struct onp_op *op,
                                const struct onp_op_case *c, uint64_t seed, onp_selftest_fn fn,
                                void *user, struct onp_selftest_summary *summary);
+// Which variant the device takes for a case; `why` (size bytes) gets the refusals before it.
+enum onp_status onp_check_choice(struct onp_device *device, const struct onp_op *op,
+                                 const struct onp_op_case *c, const char **variant, char *why,
+                                 size_t size);
 // Every case of every op whose name or variant contains `filter` (NULL: all).
 enum onp_status onp_check_all(struct onp_device *device, const char *filter, bool quick,
                               uint64_t seed, onp_selftest_fn fn, void *user,

@@ -139,7 +139,7 @@ class Help(Case):
         expected = {
             "embed": "model tokenizer device dtype text image audio input output combine keep-going"
                      " mode force cache-dir no-cache quiet verbose explain profile"
-                     " upstream-padding batch disable-variant",
+                     " upstream-padding batch disable-variant tuning no-tuning",
             "similarity": "model tokenizer device dtype text image audio input json scale keep-going",
             "search": "text image audio input top html json index model tokenizer mode dtype device quiet",
             "index": "index model dtype batch device quiet",

@@ -10,5 +10,6 @@
 #include "onepeace/probe.h"
 #include "onepeace/scorer.h"
 #include "onepeace/status.h"
+#include "onepeace/tune.h"
 
 #endif

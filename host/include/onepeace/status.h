@@ -51,8 +51,11 @@ struct onp_context_params {
     onp_log_fn log;               // NULL: messages are dropped (errors stay in onp_last_error)
     void *log_user;               // passed to log
     enum onp_log_level log_level; // messages above this level are dropped; 0 means errors only
-    const char *cache_dir; // kernel cache; NULL: $XDG_CACHE_HOME/onepeace or ~/.cache/onepeace
-    bool disable_cache;    // neither read nor write the kernel cache
+    const char *cache_dir;   // kernel cache; NULL: $XDG_CACHE_HOME/onepeace or ~/.cache/onepeace
+    bool disable_cache;      // neither read nor write the kernel cache
+    const char *config_dir;  // holds tuning/; NULL: $XDG_CONFIG_HOME/onepeace or ~/.config/onepeace
+    const char *tuning_file; // tuning file of the devices opened; NULL: theirs in config_dir
+    bool disable_tuning;     // take no tuning file and no contributed row (onepeace/tune.h)
 };
 
 // Owns the log and the settings. Every object made from a context must be destroyed before it.
