@@ -50,6 +50,9 @@ struct onp_family {
     enum onp_status (*open)(const struct onp_model_file *file, const struct onp_log *log,
                             struct onp_hparams **out);
     void (*close)(struct onp_hparams *hparams);
+    // The tensors of a model that is computed, see onp_model_synthetic.
+    enum onp_status (*synthetic)(const char *spec, const struct onp_log *log,
+                                 struct onp_model_file **out);
     // Fills the fields of info that depend on the family.
     void (*describe)(const struct onp_hparams *hparams, struct onp_model_info *info);
     // True if a conversion to these branches keeps a tensor of this name.

@@ -79,33 +79,54 @@ static enum onp_status check_vocabulary(const struct onp_model *model) {
                     ids, model->info.path, model->info.vocab);
 }
 
+static enum onp_status finish_open(struct onp_model *model, const char *tokenizer_dir) {
+    const struct onp_log *log = &model->context->log;
+    model->family = onp_family_find(model->file);
+    if (!model->family)
+        return onp_fail(log, ONP_ERR_UNSUPPORTED,
+                        "%s holds no ONE-PEACE encoder: none of its %zu tensors is named "
+                        "encoder_wrapper.fusion_model.layers.0.gamma_1",
+                        onp_model_file_path(model->file), onp_model_file_count(model->file));
+    ONP_TRY(model->family->open(model->file, log, &model->hparams));
+    ONP_TRY(load_tokenizer(model, tokenizer_dir));
+    describe(model);
+    return check_vocabulary(model);
+}
+
+// Takes ownership of the file.
+static enum onp_status create(struct onp_context *context, struct onp_model_file *file,
+                              const char *tokenizer_dir, struct onp_model **out) {
+    struct onp_model *model = calloc(1, sizeof *model);
+    if (!model) {
+        onp_model_file_close(file);
+        return onp_fail(&context->log, ONP_ERR_MEMORY, "no memory to open a model");
+    }
+    model->context = context;
+    model->file = file;
+    const enum onp_status status = finish_open(model, tokenizer_dir);
+    if (status == ONP_OK)
+        *out = model;
+    else
+        onp_model_close(model);
+    return status;
+}
+
 enum onp_status onp_model_open(struct onp_context *context, const char *path,
                                const struct onp_model_params *params, struct onp_model **out) {
     if (!context || !path || !out)
         return onp_fail(NULL, ONP_ERR_ARGUMENT, "onp_model_open: an argument is NULL");
-    const struct onp_log *log = &context->log;
-    struct onp_model *model = calloc(1, sizeof *model);
-    if (!model) return onp_fail(log, ONP_ERR_MEMORY, "no memory to open a model");
-    model->context = context;
-    enum onp_status status;
-    ONP_TRY_GOTO(status, onp_model_file_open(path, log, &model->file), fail);
-    model->family = onp_family_find(model->file);
-    if (!model->family) {
-        status = onp_fail(log, ONP_ERR_UNSUPPORTED,
-                          "%s holds no ONE-PEACE encoder: none of its %zu tensors is named "
-                          "encoder_wrapper.fusion_model.layers.0.gamma_1",
-                          path, onp_model_file_count(model->file));
-        goto fail;
-    }
-    ONP_TRY_GOTO(status, model->family->open(model->file, log, &model->hparams), fail);
-    ONP_TRY_GOTO(status, load_tokenizer(model, params ? params->tokenizer_dir : NULL), fail);
-    describe(model);
-    ONP_TRY_GOTO(status, check_vocabulary(model), fail);
-    *out = model;
-    return ONP_OK;
-fail:
-    onp_model_close(model);
-    return status;
+    struct onp_model_file *file;
+    ONP_TRY(onp_model_file_open(path, &context->log, &file));
+    return create(context, file, params ? params->tokenizer_dir : NULL, out);
+}
+
+enum onp_status onp_model_synthetic(struct onp_context *context, const char *spec,
+                                    struct onp_model **out) {
+    if (!context || !spec || !out)
+        return onp_fail(NULL, ONP_ERR_ARGUMENT, "onp_model_synthetic: an argument is NULL");
+    struct onp_model_file *file;
+    ONP_TRY(onp_family_one_peace.synthetic(spec, &context->log, &file));
+    return create(context, file, NULL, out);
 }
 
 void onp_model_close(struct onp_model *model) {

@@ -114,6 +114,10 @@ void onp_file_tensor_read(const struct onp_file_tensor *tensor, uint64_t first, 
                           float *out) {
     const size_t size = onp_dtype_size(tensor->dtype);
     if (count == 0) return;
+    if (tensor->computed.on) {
+        onp_computed_read(&tensor->computed, first, count, out);
+        return;
+    }
     if (onp_tensor_contiguous(tensor)) {
         widen(tensor->dtype, (const unsigned char *)tensor->data + first * size, count, out);
         return;

@@ -37,8 +37,9 @@ static bool measure(struct onp_file_tensor *tensor, uint64_t *last) {
     return true;
 }
 
-static enum onp_status append(struct onp_model_file *file, const struct onp_file_tensor *tensor,
-                              const char *name, size_t name_size) {
+enum onp_status onp_model_file_append(struct onp_model_file *file,
+                                      const struct onp_file_tensor *tensor, const char *name,
+                                      size_t name_size) {
     if (file->count == file->capacity) {
         const size_t capacity = file->capacity ? 2 * file->capacity : 256;
         struct onp_file_tensor *moved = realloc(file->tensors, capacity * sizeof *moved);
@@ -73,7 +74,7 @@ enum onp_status onp_model_file_add(struct onp_model_file *file, const char *name
         return bad_tensor(file, name, name_size, "has more elements than its data");
     tensor->dtype = storage->dtype;
     tensor->data = storage->data + offset * onp_dtype_size(storage->dtype);
-    return append(file, tensor, name, name_size);
+    return onp_model_file_append(file, tensor, name, name_size);
 }
 
 static int compare_names(const void *a, const void *b) {
@@ -81,7 +82,7 @@ static int compare_names(const void *a, const void *b) {
     return strcmp(x->name, y->name);
 }
 
-static enum onp_status sort_table(struct onp_model_file *file) {
+enum onp_status onp_model_file_sort(struct onp_model_file *file) {
     if (file->count > 1) qsort(file->tensors, file->count, sizeof *file->tensors, compare_names);
     for (size_t i = 1; i < file->count; i++)
         if (compare_names(&file->tensors[i - 1], &file->tensors[i]) == 0)
@@ -145,7 +146,7 @@ static enum onp_status open_file(struct onp_model_file *file, const char *path,
         ONP_TRY(onp_map_open(path, log, &file->map));
     file->source = (struct onp_source){file->path, file->map.data, log};
     ONP_TRY(read_any(file));
-    return sort_table(file);
+    return onp_model_file_sort(file);
 }
 
 static enum onp_status create(const char *path, const struct onp_map *bytes,

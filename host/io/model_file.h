@@ -11,6 +11,14 @@
 
 #define ONP_MAX_DIMS 8
 
+// How a tensor that is in no file is made: element i is mean + scale * a fixed function of seed and
+// i, uniform with mean 0 and variance 1.
+struct onp_computed {
+    bool on;
+    uint32_t seed;
+    float mean, scale;
+};
+
 // A tensor inside the map. Element (i0, i1, ...) is at data + sum(i_k * stride_k) elements; every
 // element is inside the map (checked at opening). Little-endian, not necessarily aligned.
 struct onp_file_tensor {
@@ -19,14 +27,24 @@ struct onp_file_tensor {
     int dims; // 0 for a scalar
     int64_t shape[ONP_MAX_DIMS];
     int64_t stride[ONP_MAX_DIMS]; // in elements, >= 0
-    const void *data;
-    uint64_t count; // elements
+    const void *data;             // NULL if computed
+    uint64_t count;               // elements
+    struct onp_computed computed;
 };
 
 struct onp_model_file;
 enum onp_status onp_model_file_open(const char *path, const struct onp_log *log,
                                     struct onp_model_file **out);
 void onp_model_file_close(struct onp_model_file *file); // NULL is allowed
+
+// A model file without a file: it has this name and configuration (JSON), and tensors are added
+// until onp_model_file_sort. They are float32 and take no memory. Dimensions are at least 1.
+enum onp_status onp_model_file_computed(const char *name, const char *config,
+                                        const struct onp_log *log, struct onp_model_file **out);
+enum onp_status onp_model_file_add_computed(struct onp_model_file *file, const char *name,
+                                            const int64_t *shape, int dims, float mean,
+                                            float scale);
+enum onp_status onp_model_file_sort(struct onp_model_file *file);
 
 const char *onp_model_file_path(const struct onp_model_file *file);
 const char *onp_model_file_format(const struct onp_model_file *file); // see onp_model_info.format

@@ -38,6 +38,14 @@ enum onp_status onp_model_file_add(struct onp_model_file *file, const char *name
                                    const struct onp_storage *storage, uint64_t offset,
                                    struct onp_file_tensor *tensor);
 
+// Adds a tensor as it is, under a copy of its name.
+enum onp_status onp_model_file_append(struct onp_model_file *file,
+                                      const struct onp_file_tensor *tensor, const char *name,
+                                      size_t name_size);
+// Elements [first, first + count) of a computed tensor.
+void onp_computed_read(const struct onp_computed *computed, uint64_t first, uint64_t count,
+                       float *out);
+
 // Opens a file that is in memory, which the caller keeps until the file is closed. Tests and
 // fuzzing use it: a read beyond the end of malloc'ed memory is seen, one beyond a map often is not.
 enum onp_status onp_model_file_open_memory(const char *name, const void *data, size_t size,

@@ -220,6 +220,7 @@ const struct onp_family onp_family_one_peace = {
     .name = "one-peace",
     .probe = onp_one_peace_probe,
     .open = onp_one_peace_open,
+    .synthetic = onp_one_peace_synthetic,
     .close = close_hparams,
     .describe = describe,
     .keeps = keeps,

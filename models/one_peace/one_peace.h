@@ -92,6 +92,9 @@ struct onp_forward {
 bool onp_one_peace_probe(const struct onp_model_file *file);
 enum onp_status onp_one_peace_open(const struct onp_model_file *file, const struct onp_log *log,
                                    struct onp_hparams **out);
+// synthetic.c
+enum onp_status onp_one_peace_synthetic(const char *spec, const struct onp_log *log,
+                                        struct onp_model_file **out);
 // wave_spec.c: "[(512, 10, 5)] + [(512, 3, 2)] * 4" read as data; false with a reason on bad text.
 bool onp_parse_wave_spec(const char *text, struct onp_wave_conv *convs, int32_t *count,
                          const char **why);

@@ -247,8 +247,8 @@ static void widening_is_exact(void **state) {
     static float out[65536];
     for (uint32_t i = 0; i < 65536; i++) bits[i] = (uint16_t)i;
     for (int half = 0; half < 2; half++) {
-        const struct onp_file_tensor t = {"x",  half ? ONP_F16 : ONP_BF16, 1, {65536}, {1}, bits,
-                                          65536};
+        const struct onp_file_tensor t = {
+            "x", half ? ONP_F16 : ONP_BF16, 1, {65536}, {1}, bits, 65536, {0}};
         onp_file_tensor_read(&t, 0, t.count, out);
         for (uint32_t i = 0; i < 65536; i++) {
             const float want = half ? onp_half_to_float(bits[i]) : onp_bf16_to_float(bits[i]);
@@ -300,7 +300,7 @@ static void newer_protocols_are_read(void **state) {
 static void doubles_are_rounded(void **state) {
     (void)state;
     static const double values[3] = {0.1, -1e300, 3.0};
-    const struct onp_file_tensor t = {"x", ONP_F64, 1, {3}, {1}, values, 3};
+    const struct onp_file_tensor t = {"x", ONP_F64, 1, {3}, {1}, values, 3, {0}};
     float out[3];
     onp_file_tensor_read(&t, 0, 3, out);
     assert_true(out[0] == 0.1f && out[1] == -INFINITY && out[2] == 3.0f);
@@ -379,7 +379,7 @@ static void converting_equals_the_reference(void **state) {
 
 static void writing_refuses_nonsense(void **state) {
     (void)state;
-    const struct onp_file_tensor floats = {"x", ONP_F32, 1, {6}, {1}, six_floats, 6};
+    const struct onp_file_tensor floats = {"x", ONP_F32, 1, {6}, {1}, six_floats, 6, {0}};
     const struct onp_tensor_out twice[] = {{"x", &floats, ONP_F32}, {"x", &floats, ONP_F32}};
     const struct onp_tensor_out to_int = {"x", &floats, ONP_I32};
     const struct onp_tensor_out reserved = {"__metadata__", &floats, ONP_F32};
