@@ -81,10 +81,10 @@ static struct onp_tensor *integers(struct bench *b, int64_t count, int32_t first
 }
 
 static enum onp_status fill(void *user, int64_t first, int64_t count, float *rows) {
-    struct bench *b = user;
+    const struct bench *b = user;
     const struct onp_tensor *x = onp_graph_tensor(b->graph, onp_graph_tensor_count(b->graph) - 1);
-    (void)first;
-    for (int64_t i = 0; i < count * x->cols; i++) rows[i] = onp_rng_uniform(&b->rng) - 0.5f;
+    struct onp_rng rng = {.state = (uint64_t)first + 1}; // called from several threads
+    for (int64_t i = 0; i < count * x->cols; i++) rows[i] = onp_rng_uniform(&rng) - 0.5f;
     return ONP_OK;
 }
 

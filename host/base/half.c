@@ -50,3 +50,30 @@ uint16_t onp_float_to_bf16(float f) {
     if ((u & 0x7fffffffu) > 0x7f800000u) return (uint16_t)(u >> 16 | 0x40u); // quiet NaN
     return (uint16_t)((u + 0x7fffu + (u >> 16 & 1u)) >> 16);
 }
+
+// The cases of onp_float_to_half computed side by side and without unsigned comparisons, so that
+// the compiler makes vectors of it: a checkpoint has billions of elements.
+static uint16_t narrow(float f) {
+    const uint32_t u = bits_of(f);
+    const int32_t magnitude = (int32_t)(u & 0x7fffffffu);
+    const float half = 0.5f + float_of((uint32_t)magnitude);
+    const int32_t small = (int32_t)bits_of(half) - 0x3f000000; // the bits of 0.5
+    const int32_t normal = (magnitude - (112 << 23) + 0xfff + (magnitude >> 13 & 1)) >> 13;
+    const int32_t is_nan = -(magnitude > 0x7f800000), is_large = -(magnitude >= 0x477ff000);
+    const int32_t is_small = -(magnitude < 0x38800000);
+    const int32_t large = 0x7c00 | (is_nan & 0x200);
+    const int32_t finite = (is_small & small) | (~is_small & normal);
+    const int32_t value = (is_large & large) | (~is_large & finite);
+    return (uint16_t)((u >> 16 & 0x8000u) | (uint32_t)value);
+}
+
+#define BLOCK 64
+
+void onp_floats_to_halves(const float *floats, size_t count, uint16_t *halves) {
+    uint16_t block[BLOCK]; // lets the two overlap
+    for (size_t first = 0; first < count; first += BLOCK) {
+        const size_t n = count - first < BLOCK ? count - first : BLOCK;
+        for (size_t i = 0; i < n; i++) block[i] = narrow(floats[first + i]);
+        memcpy(halves + first, block, n * sizeof *block);
+    }
+}

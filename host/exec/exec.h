@@ -41,8 +41,8 @@ enum onp_status onp_exec_profile_enable(struct onp_exec *exec, bool on);
 void onp_exec_profile_reset(struct onp_exec *exec);
 
 // Weights: a buffer for `tensor` (its dtype, layout and shape decide the size), filled row by row.
-// fill writes rows [first, first + count) of [rows][cols] as float32; called in ascending order,
-// in chunks that keep host memory below 32 MiB.
+// fill writes rows [first, first + count) of [rows][cols] as float32. It is called from several
+// threads at once, in any order, in chunks that keep host memory below 32 MiB.
 typedef enum onp_status (*onp_fill_fn)(void *user, int64_t first, int64_t count, float *rows);
 enum onp_status onp_weight_upload(struct onp_device *device, struct onp_tensor *tensor,
                                   onp_fill_fn fill, void *user);

@@ -79,6 +79,29 @@ static void test_half_rounds_to_nearest_even(void **state) {
     }
 }
 
+// Every exponent and sign, with mantissas around the rounding points, and in place.
+static void test_many_floats_narrow_as_one(void **state) {
+    (void)state;
+    enum { COUNT = 1 << 16 };
+    float *floats = malloc(COUNT * sizeof *floats);
+    uint16_t *halves = malloc(COUNT * sizeof *halves);
+    assert_non_null(floats);
+    assert_non_null(halves);
+    for (uint32_t low = 0; low < 3; low++) {
+        for (uint32_t i = 0; i < COUNT; i++) floats[i] = float_of((i << 16) + 0xfffu + low);
+        for (uint32_t i = 0; i < COUNT; i++) halves[i] = onp_float_to_half(floats[i]);
+        onp_floats_to_halves(floats, COUNT, (uint16_t *)floats);
+        assert_memory_equal(floats, halves, COUNT * sizeof *halves);
+    }
+    for (uint32_t i = 0; i < COUNT; i++) floats[i] = float_of(i << 16);
+    for (uint32_t i = 0; i < 67; i++) halves[i] = onp_float_to_half(floats[i + 32700]);
+    uint16_t some[67];
+    onp_floats_to_halves(floats + 32700, 67, some);
+    assert_memory_equal(some, halves, sizeof some);
+    free(floats);
+    free(halves);
+}
+
 static void test_half_extremes(void **state) {
     (void)state;
     assert_int_equal(onp_float_to_half(0x1.fffffep127f), 0x7c00);
@@ -307,6 +330,7 @@ int main(void) {
         cmocka_unit_test(test_half_widens_exactly),
         cmocka_unit_test(test_half_rounds_to_nearest_even),
         cmocka_unit_test(test_half_extremes),
+        cmocka_unit_test(test_many_floats_narrow_as_one),
         cmocka_unit_test(test_bf16),
         cmocka_unit_test(test_sha256_vectors),
         cmocka_unit_test(test_sha256_lengths),
