@@ -51,16 +51,29 @@ static enum onp_status place_weights(struct onp_encoder *encoder) {
     return ONP_OK;
 }
 
+#define READ_AHEAD ((uint64_t)64 << 20) // bytes of the file that the system reads ahead
+
+static void each_source(const struct onp_model *model, const struct onp_weight *weight,
+                        void (*fn)(const struct onp_model_file *, const struct onp_file_tensor *)) {
+    for (int s = 0; s < ONP_MAX_SOURCES && weight->source[s]; s++)
+        fn(model->file, weight->source[s]);
+}
+
 // Every weight goes from the mapped file to its device buffer; the pages are let go at once, so
 // that host memory does not grow with the file.
 static enum onp_status load_weights(struct onp_encoder *encoder) {
     const struct onp_model *model = encoder->model;
-    size_t count;
+    size_t count, expected = 0;
+    uint64_t ahead = 0; // bytes expected and not yet loaded
     struct onp_weight *list = model->family->weights_list(encoder->weights, &count);
     for (size_t i = 0; i < count; i++) {
+        for (; expected < count && ahead < READ_AHEAD; expected++) {
+            each_source(model, &list[expected], onp_model_file_expect);
+            ahead += onp_weight_bytes(&list[expected].tensor);
+        }
         ONP_TRY(onp_weight_upload(encoder->device, &list[i].tensor, fill_weight, &list[i]));
-        for (int s = 0; s < ONP_MAX_SOURCES && list[i].source[s]; s++)
-            onp_model_file_release(model->file, list[i].source[s]);
+        ahead -= onp_weight_bytes(&list[i].tensor);
+        each_source(model, &list[i], onp_model_file_release);
     }
     return ONP_OK;
 }

@@ -63,6 +63,14 @@ void onp_map_release(const struct onp_map *map, const void *start, size_t bytes)
         madvise((void *)from, to - from, MADV_DONTNEED);
 }
 
+void onp_map_expect(const struct onp_map *map, const void *start, size_t bytes) {
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t base = (uintptr_t)map->data, at = (uintptr_t)start;
+    if (at < base || bytes > map->size || at - base > map->size - bytes) return;
+    const uintptr_t from = at / page * page;
+    madvise((void *)from, at + bytes - from, MADV_WILLNEED);
+}
+
 static enum onp_status read_all(int fd, const char *path, const struct onp_log *log, char *data,
                                 size_t size) {
     for (size_t done = 0; done < size;) {

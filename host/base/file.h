@@ -14,6 +14,9 @@ enum onp_status onp_map_open(const char *path, const struct onp_log *log, struct
 void onp_map_close(struct onp_map *map);
 // Tells the system that these bytes are no longer needed, to keep resident memory low.
 void onp_map_release(const struct onp_map *map, const void *start, size_t bytes);
+// Tells it that these bytes are needed soon: it begins to read them, which a mapping alone does
+// only page by page.
+void onp_map_expect(const struct onp_map *map, const void *start, size_t bytes);
 
 // Reads a whole file of at most `limit` bytes; *data is malloc'ed and NUL-terminated beyond *size.
 enum onp_status onp_file_read(const char *path, size_t limit, const struct onp_log *log,

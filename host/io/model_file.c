@@ -210,11 +210,22 @@ bool onp_model_file_tokenizer(const struct onp_model_file *file, struct onp_toke
     return file->has_tokenizer;
 }
 
-void onp_model_file_release(const struct onp_model_file *file,
-                            const struct onp_file_tensor *tensor) {
-    if (tensor->count == 0 || file->borrowed) return;
+// Bytes of the file from the tensor's first element to its last.
+static size_t extent(const struct onp_file_tensor *tensor) {
     uint64_t last = 0;
     for (int i = 0; i < tensor->dims; i++)
         last += (uint64_t)(tensor->shape[i] - 1) * (uint64_t)tensor->stride[i];
-    onp_map_release(&file->map, tensor->data, (size_t)(last + 1) * onp_dtype_size(tensor->dtype));
+    return (size_t)(last + 1) * onp_dtype_size(tensor->dtype);
+}
+
+void onp_model_file_expect(const struct onp_model_file *file,
+                           const struct onp_file_tensor *tensor) {
+    if (tensor->count > 0 && !file->borrowed)
+        onp_map_expect(&file->map, tensor->data, extent(tensor));
+}
+
+void onp_model_file_release(const struct onp_model_file *file,
+                            const struct onp_file_tensor *tensor) {
+    if (tensor->count > 0 && !file->borrowed)
+        onp_map_release(&file->map, tensor->data, extent(tensor));
 }

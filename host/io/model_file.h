@@ -71,6 +71,8 @@ bool onp_model_file_tokenizer(const struct onp_model_file *file, struct onp_toke
 // The range must lie in the tensor and the dtype be a floating one (the caller has checked both).
 void onp_file_tensor_read(const struct onp_file_tensor *tensor, uint64_t first, uint64_t count,
                           float *out);
+// Asks the system to begin reading the tensor.
+void onp_model_file_expect(const struct onp_model_file *file, const struct onp_file_tensor *tensor);
 // Drops the tensor's pages from resident memory.
 void onp_model_file_release(const struct onp_model_file *file,
                             const struct onp_file_tensor *tensor);
