@@ -13,25 +13,6 @@ struct convert {
     struct onp_cli_session session;
 };
 
-// "text,image" to a mask.
-static int parse_branches(const char *list, unsigned *mask) {
-    *mask = 0;
-    for (const char *c = list;;) {
-        size_t n = strcspn(c, ",");
-        unsigned bit = 0;
-        for (int m = 0; m < ONP_MODALITY_COUNT; m++) {
-            const char *name = onp_modality_name((enum onp_modality)m);
-            if (strlen(name) == n && memcmp(name, c, n) == 0) bit = ONP_BIT(m);
-        }
-        if (!bit)
-            return onp_cli_wrong(
-                "convert", "--branch '%.*s' is unknown; give some of text,image,audio", (int)n, c);
-        *mask |= bit;
-        if (!c[n]) return ONP_CLI_OK;
-        c += n + 1;
-    }
-}
-
 static int check_name(const char *output) {
     static const char extension[] = ".safetensors";
     size_t length = strlen(output), n = sizeof extension - 1;
@@ -47,7 +28,8 @@ static int run(struct convert *c, const char *input, const char *output) {
                                         .overwrite = true};
     int code = onp_cli_session_begin(&c->session, &c->settings);
     if (code == ONP_CLI_OK) code = check_name(output);
-    if (code == ONP_CLI_OK && c->branches) code = parse_branches(c->branches, &params.modalities);
+    if (code == ONP_CLI_OK && c->branches)
+        code = onp_cli_branches("convert", c->branches, &params.modalities);
     if (code == ONP_CLI_OK) code = onp_cli_output_check(output);
     if (code != ONP_CLI_OK) return code;
     return onp_cli_status(onp_convert(c->session.context, input, output, &params));

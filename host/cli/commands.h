@@ -14,5 +14,6 @@ int onp_cli_cmd_embed(int argc, char **argv);
 int onp_cli_cmd_similarity(int argc, char **argv);
 int onp_cli_cmd_convert(int argc, char **argv);
 int onp_cli_cmd_selftest(int argc, char **argv);
+int onp_cli_cmd_warm(int argc, char **argv);
 
 #endif

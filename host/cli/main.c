@@ -27,6 +27,7 @@ static const struct command commands[] = {
     {"tokenize", onp_cli_cmd_tokenize, "the token ids of texts"},
     {"preprocess", onp_cli_cmd_preprocess, "what the model is fed for a picture or a sound"},
     {"convert", onp_cli_cmd_convert, "write a model file as safetensors"},
+    {"warm", onp_cli_cmd_warm, "compile what a model needs on a device, ahead of its first use"},
     {"selftest", onp_cli_cmd_selftest, "check a device against the C reference"},
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };

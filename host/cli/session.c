@@ -74,6 +74,24 @@ int onp_cli_session_device(struct onp_cli_session *session) {
     return code;
 }
 
+int onp_cli_branches(const char *command, const char *list, unsigned *mask) {
+    *mask = 0;
+    for (const char *c = list;;) {
+        size_t n = strcspn(c, ",");
+        unsigned bit = 0;
+        for (int m = 0; m < ONP_MODALITY_COUNT; m++) {
+            const char *name = onp_modality_name((enum onp_modality)m);
+            if (strlen(name) == n && memcmp(name, c, n) == 0) bit = ONP_BIT(m);
+        }
+        if (!bit)
+            return onp_cli_wrong(
+                command, "--branch '%.*s' is unknown; give some of text,image,audio", (int)n, c);
+        *mask |= bit;
+        if (!c[n]) return ONP_CLI_OK;
+        c += n + 1;
+    }
+}
+
 void onp_cli_session_end(struct onp_cli_session *session) {
     onp_encoder_destroy(session->encoder);
     onp_device_close(session->device);

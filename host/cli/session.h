@@ -109,6 +109,9 @@ const char *onp_cli_model_path(const char *command, const struct onp_cli_setting
 // --device or ONEPEACE_DEVICE (said on stderr), NULL if neither is given.
 const char *onp_cli_device_selector(const struct onp_cli_settings *settings);
 
+// "text,image" to a mask of modalities; an exit code. `command` is named in complaints.
+int onp_cli_branches(const char *command, const char *list, unsigned *mask);
+
 // Receives one embedding. Returns false to stop.
 typedef bool (*onp_cli_row_fn)(void *user, size_t index, const float *row);
 

@@ -763,6 +763,27 @@ class Selftest(Case):
         self.assertIn("reference" if DEVICE == "ref" else "no_such_op", self.err)
 
 
+class Warm(Case):
+    def test_fills_the_cache(self):
+        args = ["warm", "--model", MODEL, "--device", DEVICE, "--branch"]
+        self.assertEqual(self.run_program(*args, "text,image,audio"), "")
+        self.assertRegex(self.err, r"(?m)^onepeace: kernels of .* are ready on .*, in \d+\.\d s$")
+        if DEVICE == "ref":  # compiles nothing
+            return
+        self.run_program(*args, "image", "-v")
+        compiled = re.findall(r"(\d+) compiled", self.err)
+        self.assertTrue(compiled, self.err)
+        # PoCL compiles through a cache of its own.
+        if "Portable Computing Language" not in self.err:
+            self.assertEqual(set(compiled), {"0"})
+
+    def test_unknown_branch(self):
+        self.fails(2, ["sound", "text,image,audio"], "warm", "--model", MODEL, "--branch", "sound")
+
+    def test_no_model(self):
+        self.fails(2, "--model", "warm", "--device", DEVICE)
+
+
 def main():
     caches = tempfile.mkdtemp(prefix="onepeace-cli-cache-")
     os.environ["XDG_CACHE_HOME"] = caches
