@@ -377,6 +377,8 @@ static void quirks_match_by_version(void **state) {
     assert_false(quirks_of("Portable Computing Language", "1.5").refused);
     assert_string_equal(quirks_of("Portable Computing Language", "3.1+debian").note, "");
     assert_true(quirks_of("Portable Computing Language", "3.1+debian").own_cache);
+    assert_true(quirks_of("Portable Computing Language", "3.1+debian").one_item);
+    assert_false(quirks_of("NVIDIA CUDA", "550.54").one_item);
     assert_non_null(strstr(quirks_of("Portable Computing Language", "7.1").note, "PoCL 7.1"));
     assert_true(quirks_of("Clover", "22.3.6").refused);
     assert_true(quirks_of("rusticl", "26.2.0").refused);

@@ -33,6 +33,14 @@ static enum onp_status launch_failed(const struct onp_device *device,
                        launch->dims > 2 ? l[2] : 1, device->info.name);
 }
 
+// NULL: the driver chooses.
+static const size_t *work_group(const struct onp_cl_device *device,
+                                const struct onp_launch *launch) {
+    static const size_t one[3] = {1, 1, 1};
+    if (launch->local[0]) return launch->local;
+    return device->quirks.one_item ? one : NULL;
+}
+
 enum onp_status onp_cl_launch(struct onp_device *base, const struct onp_launch *launch,
                               uint32_t tag) {
     struct onp_cl_device *device = onp_cl_device(base);
@@ -48,9 +56,9 @@ enum onp_status onp_cl_launch(struct onp_device *base, const struct onp_launch *
     }
     if (device->base.profiling) ONP_TRY(onp_cl_events_reserve(device));
     cl_event event = NULL;
-    const cl_int error = clEnqueueNDRangeKernel(
-        device->queue, kernel, launch->dims, NULL, launch->global,
-        launch->local[0] ? launch->local : NULL, 0, NULL, device->base.profiling ? &event : NULL);
+    const cl_int error = clEnqueueNDRangeKernel(device->queue, kernel, launch->dims, NULL,
+                                                launch->global, work_group(device, launch), 0, NULL,
+                                                device->base.profiling ? &event : NULL);
     if (error != CL_SUCCESS) return launch_failed(base, launch, error);
     if (event) onp_cl_events_push(device, tag, NULL, event);
     return ONP_OK;

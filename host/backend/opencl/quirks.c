@@ -16,6 +16,7 @@ enum effect {
     ALLOC_EARLY = 32,
     NOTE = 64,
     LANES = 128,
+    ONE_ITEM = 256,
 };
 
 // A row is in force when every field that is not NULL matches: names by substring without regard to
@@ -51,6 +52,11 @@ static const struct row rows[] = {
      .effects = ALLOC_EARLY,
      .evidence = "own trial of PoCL 3.1 short of memory: a buffer is allocated at its first use, "
                  "where failure is an assertion; with CL_MEM_ALLOC_HOST_PTR creation fails"},
+    {.platform = "Portable Computing Language",
+     .effects = ONE_ITEM,
+     .evidence =
+         "own trial of PoCL 3.1: left to itself it takes a work-group that follows from the "
+         "range and compiles the kernel again for each, 0.3 s for every new batch size"},
     {.platform = "Clover",
      .effects = REFUSE,
      .note = "Mesa's Clover fails kernels or gives wrong results, and is gone from Mesa 25: use "
@@ -156,6 +162,7 @@ void onp_cl_quirks_find(const struct onp_cl_identity *identity, struct onp_cl_qu
         out->own_cache |= (rows[i].effects & OWN_CACHE) != 0;
         out->alloc_early |= (rows[i].effects & ALLOC_EARLY) != 0;
         out->lanes |= (rows[i].effects & LANES) != 0;
+        out->one_item |= (rows[i].effects & ONE_ITEM) != 0;
         out->no_line |= (rows[i].effects & NO_LINE) != 0;
         const size_t used = strlen(out->note);
         if (rows[i].note)

@@ -24,6 +24,7 @@ struct onp_cl_quirks {
     bool own_cache;    // the driver keeps machine code on disk: do not store binaries
     bool alloc_early;  // ask for host memory, or a failed allocation ends the process later
     bool no_line;      // no #line before a source
+    bool one_item;     // work-groups of one where the size is left to the driver
     bool lanes;        // a CPU that runs work-items as vector lanes
     char note[256];    // sentences of the rows in force, "" if none
 };
