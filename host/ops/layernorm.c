@@ -138,16 +138,25 @@ static bool row_accepts(const struct onp_node *node, const struct onp_device *de
     return true;
 }
 
+// Rows of a work-item: about 4 work-items a unit, but no more than pays for its launch.
+static int64_t rows_per_item(const struct onp_node *node, const struct onp_device *device) {
+    const int64_t units = device->caps.compute_units ? device->caps.compute_units : 1;
+    const int64_t rows = onp_div_up(node->dst->rows, 4 * units);
+    return device->caps.type != ONP_DEVICE_CPU || device->caps.lanes ? 1 : rows < 16 ? rows : 16;
+}
+
 static enum onp_status row_emit(const struct onp_node *node, struct onp_emitter *emitter) {
+    const int64_t count = rows_per_item(node, emitter->device);
     struct onp_launch launch = {.source = "layernorm_row",
                                 .function = "layernorm_row",
                                 .dims = 1,
-                                .global = {(size_t)node->dst->rows},
+                                .global = {(size_t)onp_div_up(node->dst->rows, count)},
                                 .local = {1}};
     snprintf(launch.defines, sizeof launch.defines, "-DVEC=%d%s%s",
              onp_tiles(emitter->device, ONP_TUNED_LAYERNORM)->vector, affine_define(node),
              gelu_define(node));
     push_arguments(&launch, node);
+    onp_push_i32(&launch, count);
     return onp_emit_launch(emitter, &launch);
 }
 

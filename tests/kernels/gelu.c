@@ -14,23 +14,26 @@
 
 #include "base/parallel.h"
 
-static inline float as_float(int32_t bits) {
+static inline float as_float(uint32_t bits) {
     float value;
     memcpy(&value, &bits, sizeof value);
     return value;
 }
-static inline int32_t convert_int(float x) { return (int32_t)x; }
+static inline uint32_t as_uint(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
 
 // The OpenCL built-ins of the same names are float here.
 #define fma  fmaf
 #define fmin fminf
 #define fabs fabsf
-#define rint rintf
+#define UNROLL
 #include "cl_kernels/gelu.h"
 #undef fma
 #undef fmin
 #undef fabs
-#undef rint
 
 #define CHUNKS 1024u // of 2^22 floats
 
@@ -44,7 +47,7 @@ static void sweep_chunk(void *user, size_t chunk) {
     struct sweep *sweep = user;
     double worst = 0.0, positive = 0.0;
     for (uint32_t i = (uint32_t)chunk % sweep->step; i < 1u << 22; i += sweep->step) {
-        float x = as_float((int32_t)((uint32_t)chunk << 22 | i));
+        float x = as_float((uint32_t)chunk << 22 | i);
         if (isnan(x) || isinf(x) || fabsf(x) < 1e-30f) continue;
         double want = 0.5 * (double)x * erfc(-(double)x / sqrt(2.0));
         double error = fabs((double)gelu(x) - want);
