@@ -139,6 +139,17 @@ static struct onp_tensor *build_matmul(struct bench *b, const int32_t *p) {
     return onp_matmul(b->graph, &args);
 }
 
+// M, N, K, row stride of a
+static struct onp_tensor *build_conv_norm(struct bench *b, const int32_t *p) {
+    struct onp_conv_norm_args args = {.norm_w = weight(b, 1, p[1], false),
+                                      .norm_b = weight(b, 1, p[1], false),
+                                      .eps = 1e-5f};
+    args.w = weight(b, p[1], p[2], true);
+    args.a = onp_graph_view(b->graph, input(b, 1, (int64_t)(p[0] - 1) * p[3] + p[2]), 0, p[0], p[2],
+                            p[3]);
+    return onp_conv_norm(b->graph, &args);
+}
+
 // T, heads, head size
 static struct onp_tensor *build_attention(struct bench *b, const int32_t *p) {
     const int32_t length = p[0], heads = p[1], size = p[2];
@@ -190,8 +201,12 @@ static const struct shape shapes[] = {
     {"matmul", false, build_matmul, {72, 1536, 6144, RESIDUAL}},
     {"matmul", false, build_matmul, {10, 6144, 1536, GATE}},
     {"matmul", false, build_matmul, {1, 1536, 1536, PLAIN}},
-    {"matmul", false, build_matmul, {47999, 512, 10, PLAIN, 5}},
-    {"matmul", false, build_matmul, {23999, 512, 1536, PLAIN, 1024}},
+    {"conv_norm", true, build_conv_norm, {47999, 512, 10, 5}},
+    {"conv_norm", false, build_conv_norm, {23999, 512, 1536, 1024}},
+    {"conv_norm", false, build_conv_norm, {2999, 512, 1536, 1024}},
+    {"conv_norm", false, build_conv_norm, {749, 512, 1024, 1024}},
+    {"conv_norm", false, build_conv_norm, {4096, 384, 48, 48}},
+    {"conv_norm", false, build_conv_norm, {1024, 384, 1536, 1536}},
     {"attention", true, build_attention, {257, 24, 64}},
     {"attention", false, build_attention, {750, 24, 64}},
     {"attention", false, build_attention, {72, 24, 64}},

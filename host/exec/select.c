@@ -6,26 +6,6 @@
 
 #include "base/buf.h"
 
-bool onp_variant_disabled(const struct onp_device *device, const char *name) {
-    const size_t length = strlen(name);
-    for (const char *p = device->disabled; *p;) {
-        const size_t n = strcspn(p, ",");
-        if (n == length && memcmp(p, name, n) == 0) return true;
-        p += n + (p[n] == ',');
-    }
-    return false;
-}
-
-bool onp_variant_accepts(const struct onp_variant *variant, const struct onp_node *node,
-                         const struct onp_device *device, char *why) {
-    why[0] = '\0';
-    if (onp_variant_disabled(device, variant->name)) {
-        snprintf(why, ONP_WHY, "switched off by the user");
-        return false;
-    }
-    return variant->accepts(node, device, why);
-}
-
 const struct onp_variant *onp_select(const struct onp_node *node, const struct onp_device *device,
                                      bool explain) {
     struct onp_buf refusals = {0};

@@ -43,6 +43,12 @@ struct onp_variant {
     enum onp_status (*emit)(const struct onp_node *node, struct onp_emitter *emitter);
 };
 
+// True if the user switched this variant off on this device.
+bool onp_variant_disabled(const struct onp_device *device, const char *name);
+// Asks one variant; on refusal writes the reason (ONP_WHY bytes).
+bool onp_variant_accepts(const struct onp_variant *variant, const struct onp_node *node,
+                         const struct onp_device *device, char *why);
+
 // One case of an op's table. p is read by the op's own build_case.
 struct onp_op_case {
     const char *label;

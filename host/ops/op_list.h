@@ -6,6 +6,7 @@
 #include "ops/op.h"
 
 extern const struct onp_op onp_op_attention;
+extern const struct onp_op onp_op_conv_norm;
 extern const struct onp_op onp_op_gather;
 extern const struct onp_op onp_op_grouped_conv;
 extern const struct onp_op onp_op_l2norm;

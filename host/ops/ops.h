@@ -39,6 +39,27 @@ struct onp_tensor *onp_matmul(struct onp_graph *graph, const struct onp_matmul_a
 void onp_matmul_weight_layout(const struct onp_device *device, enum onp_dtype dtype, int64_t n,
                               int64_t k, enum onp_layout *layout, int32_t *panel);
 
+// A convolution without padding, channels last, as an implicit product, then LayerNorm over the
+// channels, then GELU: dst[m] = gelu(layernorm(sum_k a[m][k] * w[n][k] + bias[n])).
+// a (M, K): the windows, a view whose rows overlap where they are longer than the stride; w (N, K);
+// bias (1, N) or NULL; norm_w, norm_b (1, N). dst (M, N), contiguous.
+struct onp_conv_norm_args {
+    struct onp_tensor *a, *w, *bias, *norm_w, *norm_b;
+    float eps;
+    struct onp_tensor *dst; // writes here (a view of a larger tensor) if not NULL
+};
+enum {
+    ONP_CONV_NORM_A,
+    ONP_CONV_NORM_W,
+    ONP_CONV_NORM_BIAS,
+    ONP_CONV_NORM_WEIGHT,
+    ONP_CONV_NORM_SHIFT
+};
+struct onp_conv_norm_params {
+    float eps;
+};
+struct onp_tensor *onp_conv_norm(struct onp_graph *graph, const struct onp_conv_norm_args *args);
+
 // dst = (x - mean) / sqrt(var + eps) * weight + bias over each row, biased variance; gelu on top if
 // asked. weight and bias (1, C), both or neither.
 struct onp_layernorm_args {

@@ -74,15 +74,17 @@ struct onp_tensor *onp_text_adapter(struct onp_forward *f) {
                                 });
 }
 
-static struct onp_tensor *norm_gelu(struct onp_forward *f, struct onp_tensor *x,
-                                    struct onp_tensor *weight, struct onp_tensor *bias,
+// A convolution whose windows are the rows of x, LayerNorm and GELU.
+static struct onp_tensor *conv_norm(struct onp_forward *f, struct onp_tensor *x,
+                                    struct onp_tensor *w, struct onp_tensor *bias,
+                                    struct onp_tensor *norm_w, struct onp_tensor *norm_b,
                                     struct onp_tensor *dst) {
-    return onp_layernorm(f->graph, &(struct onp_layernorm_args){.x = x,
-                                                                .weight = weight,
+    return onp_conv_norm(f->graph, &(struct onp_conv_norm_args){.a = x,
+                                                                .w = w,
                                                                 .bias = bias,
+                                                                .norm_w = norm_w,
+                                                                .norm_b = norm_b,
                                                                 .eps = ONP_NORM_EPS,
-                                                                .gelu = true,
-                                                                .contiguous = true,
                                                                 .dst = dst});
 }
 
@@ -97,13 +99,13 @@ static struct onp_tensor *patch_embed(struct onp_forward *f, struct onp_tensor *
     struct onp_graph *g = f->graph;
     const int32_t quarter = f->hparams->embed_dim / 4;
     struct onp_tensor *x = onp_patchify(g, pixels, 16 * f->hparams->patches_per_side);
-    for (int i = 0; i < 3; i++) {
-        x = linear(f, x, f->weights->patch.w[i], f->weights->patch.b[i]);
-        if (!x || i == 2) break;
-        x = norm_gelu(f, x, f->weights->patch.norm_w[i], f->weights->patch.norm_b[i], NULL);
+    for (int i = 0; i < 2; i++) {
+        x = conv_norm(f, x, f->weights->patch.w[i], f->weights->patch.b[i],
+                      f->weights->patch.norm_w[i], f->weights->patch.norm_b[i], NULL);
         if (x) x = onp_graph_view(g, x, 0, x->rows / 4, 4 * quarter, 4 * quarter);
     }
-    return onp_named(g, x, "patch_embed");
+    return onp_named(g, linear(f, x, f->weights->patch.w[2], f->weights->patch.b[2]),
+                     "patch_embed");
 }
 
 struct onp_tensor *onp_image_adapter(struct onp_forward *f) {
@@ -142,7 +144,7 @@ int32_t onp_wave_frames(const struct onp_hparams *hp, int64_t samples) {
 }
 
 // The strided convolutions of one clip. Channels-last, the window of an output frame is `kernel`
-// neighbouring input frames, so each convolution is a product over overlapping rows.
+// neighbouring input frames: the windows are a view with overlapping rows.
 static void wave_convs(struct onp_forward *f, struct onp_tensor *wave, struct onp_tensor *dst) {
     const struct onp_hparams *hp = f->hparams;
     struct onp_tensor *x = wave;
@@ -153,8 +155,8 @@ static void wave_convs(struct onp_forward *f, struct onp_tensor *wave, struct on
         frames = (frames - c->kernel) / c->stride + 1;
         x = onp_graph_view(f->graph, x, 0, frames, (int64_t)c->kernel * in,
                            (int64_t)c->stride * in);
-        x = linear(f, x, f->weights->wave.w[i], f->weights->wave.b[i]);
-        x = norm_gelu(f, x, f->weights->wave.norm_w[i], f->weights->wave.norm_b[i],
+        x = conv_norm(f, x, f->weights->wave.w[i], f->weights->wave.b[i],
+                      f->weights->wave.norm_w[i], f->weights->wave.norm_b[i],
                       i + 1 == hp->conv_count ? dst : NULL);
         in = c->channels;
     }
@@ -195,7 +197,8 @@ static struct onp_tensor *positional(struct onp_forward *f, struct onp_tensor *h
                 y ? onp_graph_view(f->graph, y, first[b] * y->ld, frames[b], y->cols, y->ld)
                   : NULL);
         }
-        h = norm_gelu(f, y, NULL, NULL, NULL);
+        h = onp_layernorm(f->graph,
+                          &(struct onp_layernorm_args){.x = y, .eps = ONP_NORM_EPS, .gelu = true});
     }
     return onp_named(f->graph, h, "pos_embed");
 }
