@@ -195,6 +195,8 @@ static const struct onp_op_case cases[] = {
     CASE("denormals", false, 6, 33, 31, ONP_F32, GELU_NO_BIAS, 0, TINY),
     CASE("denormal halves", false, 6, 33, 31, ONP_F16, PLAIN, 0, TINY),
     CASE("many rows", false, 131, 40, 70, ONP_F32, RESIDUAL, 0, ORDINARY),
+    CASE("whole tiles", false, 128, 128, 96, ONP_F32, BIAS, 0, ORDINARY),
+    CASE("whole tiles, half gate", false, 128, 128, 96, ONP_F16, GATE, 0, ORDINARY),
     CASE("long sums", true, 13, 70, 6144, ONP_F32, RESIDUAL, 0, ORDINARY),
     CASE("long sums, half", true, 6, 70, 6145, ONP_F16, BIAS, 0, ORDINARY),
     CASE("long sums, gate", true, 7, 40, 6144, ONP_F32, GATE, 0, ORDINARY),
