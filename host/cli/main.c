@@ -29,6 +29,7 @@ static const struct command commands[] = {
     {"convert", onp_cli_cmd_convert, "write a model file as safetensors"},
     {"warm", onp_cli_cmd_warm, "compile what a model needs on a device, ahead of its first use"},
     {"selftest", onp_cli_cmd_selftest, "check a device against the C reference"},
+    {"tune", onp_cli_cmd_tune, "find faster tiles for a device and a model"},
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 
@@ -42,6 +43,7 @@ static void print_usage(FILE *file) {
           "version. ONEPEACE_MODEL and ONEPEACE_DEVICE are the defaults of --model and --device;\n"
           "with neither --model nor ONEPEACE_MODEL, the small model that comes with the program\n"
           "is used. ONEPEACE_DATADIR is the folder of that model, for unusual installations.\n"
+          "ONEPEACE_TUNING is the default of --tuning, or none for --no-tuning.\n"
           "\nExit status: 0 success, 1 failed, 2 wrong use.\n",
           file);
 }

@@ -32,7 +32,7 @@ TEXT_ONLY_ITEMS = ["--text", "cow"]
 BPE = MICRO + "/bpe"
 PICTURE, SOUND = GOLDEN + "/own/scene.png", GOLDEN + "/own/chirps.wav"
 DEVICE = os.environ.get("ONP_TEST_DEVICE") or "auto"
-COMMANDS = ["demo", "embed", "similarity", "search", "index", "devices", "info", "tokenize", "preprocess", "convert", "selftest"]
+COMMANDS = ["demo", "embed", "similarity", "search", "index", "devices", "info", "tokenize", "preprocess", "convert", "selftest", "tune"]
 TOLERANCE = 5e-6  # of embeddings, as the golden tests have it
 
 
@@ -147,6 +147,7 @@ class Help(Case):
             "devices": "json", "info": "json", "tokenize": "model tokenizer mode",
             "preprocess": "image audio model size output", "convert": "branch dtype tokenizer",
             "selftest": "device quick op seed disable-variant",
+            "tune": "model synthetic op minutes dtype seed dry-run output device tuning no-tuning",
         }
         for command, names in expected.items():
             out = self.run_program(command, "--help")

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,7 @@
 #include "base/checked.h"
 #include "base/rng.h"
 #include "exec/exec.h"
-#include "exec/tuned.h"
+#include "exec/tune.h"
 #include "onepeace/onepeace.h"
 
 #define HEAD                                                                                       \
@@ -423,6 +424,58 @@ static void a_failed_self_test_drops_the_row(void **state) {
     assert_int_equal(rows_of(f), 3);
 }
 
+// --- The search ---------------------------------------------------------------------------------
+
+static void medians_and_their_intervals(void **state) {
+    (void)state;
+    double odd[] = {3.0, 1.0, 2.0}, even[] = {4.0, 1.0, 3.0, 2.0}, same[9], wide[21];
+    assert_true(onp_tune_median(odd, 3) == 2.0);
+    assert_true(onp_tune_median(even, 4) == 2.5);
+    for (size_t i = 0; i < ONP_COUNT(same); i++) same[i] = 1.25;
+    struct onp_tune_estimate e = onp_tune_bootstrap(same, ONP_COUNT(same), 1);
+    assert_true(e.median == 1.25 && e.low == 1.25 && e.high == 1.25);
+    for (size_t i = 0; i < ONP_COUNT(wide); i++) wide[i] = 1.0 + 0.01 * (double)((i * 8) % 21);
+    e = onp_tune_bootstrap(wide, ONP_COUNT(wide), 1);
+    assert_true(fabs(e.median - 1.10) < 1e-9);
+    assert_true(e.low < e.median && e.median < e.high);
+    // The median of 21 lies between the 6th and the 16th with 97.3 % confidence (binomial), so the
+    // bootstrap's interval of 95 % cannot be far from them.
+    assert_true(e.low >= 1.03 && e.low <= 1.08 && e.high >= 1.12 && e.high <= 1.17);
+    const struct onp_tune_estimate again = onp_tune_bootstrap(wide, ONP_COUNT(wide), 1);
+    assert_true(e.low == again.low && e.high == again.high);
+}
+
+// Every candidate differs from the class and from the others, is what a file can hold, and comes
+// nearest first.
+static void candidates_are_worth_trying(void **state) {
+    struct fixture *f = *state;
+    static const enum onp_device_type types[] = {ONP_DEVICE_CPU, ONP_DEVICE_GPU};
+    for (size_t t = 0; t < ONP_COUNT(types); t++) {
+        f->device->caps.type = types[t];
+        f->device->caps.max_work_group = 256;
+        f->device->caps.local_bytes = 65536;
+        onp_tuning_choose(f->device);
+        for (size_t op = 0; op < ONP_TUNED_COUNT; op++) {
+            const enum onp_tuned_op which = (enum onp_tuned_op)op;
+            struct onp_tuning list[ONP_TUNE_CANDIDATES];
+            const size_t count = onp_tune_space(f->device, which, list);
+            assert_in_range(count, 3, ONP_TUNE_CANDIDATES - 1);
+            for (size_t i = 0; i < count; i++) {
+                assert_false(onp_tuning_equal(&list[i], &f->device->tuning, which));
+                for (size_t j = 0; j < i; j++)
+                    assert_false(onp_tuning_equal(&list[i], &list[j], which));
+                for (size_t k = 0; k < onp_tuning_field_count; k++) {
+                    const struct onp_tuning_field *field = &onp_tuning_fields[k];
+                    const int32_t value = onp_tuning_get(&list[i], field);
+                    if (onp_tuning_reads(field, which) && value != 0)
+                        assert_in_range(value, field->low, field->high);
+                }
+            }
+        }
+    }
+    f->device->caps.type = ONP_DEVICE_CPU;
+}
+
 // --- Contributed files --------------------------------------------------------------------------
 
 static void contributed_files_are_good(void **state) {
@@ -446,6 +499,8 @@ int main(void) {
         cmocka_unit_test(prints_what_it_reads),
         cmocka_unit_test(names_files_by_device_and_driver),
         cmocka_unit_test(contributed_files_are_good),
+        cmocka_unit_test(medians_and_their_intervals),
+        cmocka_unit_test_setup_teardown(candidates_are_worth_trying, setup, teardown),
         cmocka_unit_test_setup_teardown(without_files_the_class_decides, setup, teardown),
         cmocka_unit_test_setup_teardown(the_users_file_comes_first, setup, teardown),
         cmocka_unit_test_setup_teardown(a_bad_file_is_dropped, setup, teardown),
