@@ -10,12 +10,14 @@
 #include "base/checked.h"
 #include "exec/exec.h"
 
-#define NOISE_PAIRS  11
+#define NOISE_PAIRS  9
 #define FIRST_PAIRS  3
-#define SECOND_PAIRS 7
-#define FINAL_PAIRS  21
+#define SECOND_PAIRS 5
+#define FINAL_PAIRS  15
 #define FINALISTS    3
 #define LEAST_GAIN   0.01 // below this a gain is not worth a file
+#define MAIN_SHARE   0.8  // of the class's time: the shapes of the first look
+#define HOPELESS     0.93 // ratio below which the first look ends early
 #define FIRST_SHARE  0.6  // of the time, for the first look at every candidate
 
 struct candidate {
@@ -58,8 +60,14 @@ static enum onp_status measure(struct op_search *s, const struct onp_tuning *til
     double ratios[ONP_TUNE_PAIRS];
     struct onp_device *device = s->search->device;
     s->seed += 1000;
-    ONP_TRY(onp_tune_pairs(device, s->op, &s->shapes, &device->tuning, tiles, wanted, s->seed,
-                           clock, ratios, pairs));
+    const bool first = wanted == FIRST_PAIRS;
+    const struct onp_tune_plan plan = {.a = &device->tuning,
+                                       .b = tiles,
+                                       .pairs = wanted,
+                                       .share = first ? MAIN_SHARE : 1.0 - 1e-9,
+                                       .least = first ? HOPELESS : 0.0,
+                                       .seed = s->seed};
+    ONP_TRY(onp_tune_pairs(device, s->op, &s->shapes, &plan, clock, ratios, pairs));
     if (*pairs > 0) *estimate = onp_tune_bootstrap(ratios, *pairs, s->seed);
     return ONP_OK;
 }

@@ -51,13 +51,19 @@ static inline bool onp_tune_late(const struct onp_tune_clock *clock) {
     return clock->stopped || onp_tune_now() > clock->deadline;
 }
 
-// Runs tiles a and b in turn, `pairs` times on every shape, on the same random operands, and
-// compares their results. ratios[i] is the weighted time of a over that of b in pair i. If a shape
-// has no time yet, its own becomes the median of a's. ONP_ERR_MISMATCH: the results differ.
-// *done (pairs measured on every shape) is 0 if the time was over before the end.
+struct onp_tune_plan {
+    const struct onp_tuning *a, *b;
+    size_t pairs;  // of every shape, at most ONP_TUNE_PAIRS
+    double share;  // 1: all shapes; less: the heaviest, with this share of the time
+    double least;  // stops as soon as the heaviest shapes' ratio is below
+    uint64_t seed; // of the operands
+};
+// Runs a and b in turn on every shape, on the same random operands, and compares their results.
+// ratios[i] is the weighted time of a over that of b in pair i. The first call takes a's times as
+// the shapes' own, weighs them and puts the heaviest first. ONP_ERR_MISMATCH: the results differ.
+// *done is plan->pairs, or 0 if the time was over before.
 enum onp_status onp_tune_pairs(struct onp_device *device, enum onp_tuned_op op,
-                               struct onp_tune_shapes *shapes, const struct onp_tuning *a,
-                               const struct onp_tuning *b, size_t pairs, uint64_t seed,
+                               struct onp_tune_shapes *shapes, const struct onp_tune_plan *plan,
                                const struct onp_tune_clock *clock, double *ratios, size_t *done);
 
 // --- The search (tune.c) ------------------------------------------------------------------------

@@ -256,17 +256,30 @@ static void weigh(struct onp_tune_shapes *shapes) {
     }
 }
 
-// Shapes without weight in the sum are not worth the time of further pairs.
-static void drop_light(struct onp_tune_shapes *shapes) {
-    size_t kept = 0;
-    for (size_t s = 0; s < shapes->count; s++) {
-        if (shapes->weight[s] * shapes->seconds[s] < 0.005 && s > 0) continue;
-        shapes->node[kept] = shapes->node[s];
-        memcpy(shapes->calls[kept], shapes->calls[s], sizeof shapes->calls[s]);
-        shapes->seconds[kept] = shapes->seconds[s];
-        shapes->weight[kept++] = shapes->weight[s];
-    }
-    shapes->count = kept;
+#define LIGHT 0.005
+
+// A shape's part of the weighted time of the class's tiles; all together make the graphs' number.
+static double part_of(const struct onp_tune_shapes *shapes, size_t s) {
+    return shapes->weight[s] * shapes->seconds[s];
+}
+
+static void swap_shapes(struct onp_tune_shapes *shapes, size_t a, size_t b) {
+    const struct onp_node *node = shapes->node[a];
+    const double seconds = shapes->seconds[a], weight = shapes->weight[a];
+    shapes->node[a] = shapes->node[b];
+    shapes->seconds[a] = shapes->seconds[b];
+    shapes->weight[a] = shapes->weight[b];
+    shapes->node[b] = node;
+    shapes->seconds[b] = seconds;
+    shapes->weight[b] = weight;
+}
+
+// The heaviest first; those that hardly count are not worth the time of further pairs.
+static void sort_shapes(struct onp_tune_shapes *shapes) {
+    for (size_t i = 1; i < shapes->count; i++)
+        for (size_t j = i; j > 0 && part_of(shapes, j) > part_of(shapes, j - 1); j--)
+            swap_shapes(shapes, j, j - 1);
+    while (shapes->count > 1 && part_of(shapes, shapes->count - 1) < LIGHT) shapes->count--;
 }
 
 static void take_seconds(struct onp_tune_shapes *shapes, size_t index, const double *times,
@@ -276,34 +289,50 @@ static void take_seconds(struct onp_tune_shapes *shapes, size_t index, const dou
     shapes->seconds[index] = onp_tune_median(of_a, pairs);
 }
 
+// Weighted times of a over b in pair i, over the first `count` shapes.
+static double ratio_of(const struct onp_tune_shapes *shapes, const double *times, size_t count,
+                       size_t i) {
+    double of_a = 0.0, of_b = 0.0;
+    for (size_t s = 0; s < count; s++) {
+        of_a += shapes->weight[s] * times[(s * ONP_TUNE_PAIRS + i) * 2];
+        of_b += shapes->weight[s] * times[(s * ONP_TUNE_PAIRS + i) * 2 + 1];
+    }
+    return of_a / of_b;
+}
+
+// True once the shapes measured so far decide: they are the heaviest, and far slower under b.
+static bool decided(const struct onp_tune_shapes *shapes, const double *times, size_t count,
+                    size_t pairs, double least) {
+    double ratios[ONP_TUNE_PAIRS];
+    for (size_t i = 0; i < pairs; i++) ratios[i] = ratio_of(shapes, times, count, i);
+    return onp_tune_median(ratios, pairs) < least;
+}
+
 enum onp_status onp_tune_pairs(struct onp_device *device, enum onp_tuned_op op,
-                               struct onp_tune_shapes *shapes, const struct onp_tuning *a,
-                               const struct onp_tuning *b, size_t pairs, uint64_t seed,
+                               struct onp_tune_shapes *shapes, const struct onp_tune_plan *plan,
                                const struct onp_tune_clock *clock, double *ratios, size_t *done) {
     double *times = calloc(shapes->count * 2 * ONP_TUNE_PAIRS, sizeof *times);
     enum onp_status status = ONP_OK;
     const bool fresh = shapes->seconds[0] <= 0.0;
+    double part = 0.0, whole = 0.0;
+    size_t s = 0;
     *done = 0;
     if (!times) return onp_fail(&device->context->log, ONP_ERR_MEMORY, "no memory for the times");
-    for (size_t s = 0; s < shapes->count && status == ONP_OK; s++) {
+    for (size_t i = 0; i < shapes->count; i++) whole += part_of(shapes, i);
+    while (s < shapes->count && (fresh || part < plan->share * whole)) {
         double *own = &times[s * 2 * ONP_TUNE_PAIRS];
         size_t measured = 0;
-        status =
-            pair_shape(device, op, shapes->node[s], a, b, pairs, seed + s, clock, own, &measured);
-        if (status != ONP_OK || measured < pairs) break;
-        if (fresh) take_seconds(shapes, s, own, pairs);
-        if (s + 1 == shapes->count) *done = pairs;
+        status = pair_shape(device, op, shapes->node[s], plan->a, plan->b, plan->pairs,
+                            plan->seed + s, clock, own, &measured);
+        if (status != ONP_OK || measured < plan->pairs) break;
+        if (fresh) take_seconds(shapes, s, own, plan->pairs);
+        part += part_of(shapes, s++);
+        if (!fresh && decided(shapes, times, s, plan->pairs, plan->least)) part = whole;
     }
-    if (fresh && *done > 0) weigh(shapes);
-    for (size_t i = 0; i < *done; i++) {
-        double of_a = 0.0, of_b = 0.0;
-        for (size_t s = 0; s < shapes->count; s++) {
-            of_a += shapes->weight[s] * times[(s * ONP_TUNE_PAIRS + i) * 2];
-            of_b += shapes->weight[s] * times[(s * ONP_TUNE_PAIRS + i) * 2 + 1];
-        }
-        ratios[i] = of_a / of_b;
-    }
-    if (fresh && *done > 0) drop_light(shapes);
+    if (fresh && s == shapes->count) weigh(shapes);
+    if (fresh ? s == shapes->count : part >= plan->share * whole) *done = plan->pairs;
+    for (size_t i = 0; i < *done; i++) ratios[i] = ratio_of(shapes, times, s, i);
+    if (fresh && *done > 0) sort_shapes(shapes);
     free(times);
     return status;
 }

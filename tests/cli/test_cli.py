@@ -147,7 +147,6 @@ class Help(Case):
             "devices": "json", "info": "json", "tokenize": "model tokenizer mode",
             "preprocess": "image audio model size output", "convert": "branch dtype tokenizer",
             "selftest": "device quick op seed disable-variant",
-            "tune": "model synthetic op minutes dtype seed dry-run output device tuning no-tuning",
         }
         for command, names in expected.items():
             out = self.run_program(command, "--help")
