@@ -67,23 +67,96 @@ static inline void finish(const struct operands *o, vecf sum, int row, int c, in
     store_some(sum, d, left);
 }
 
-// Rows [first, end) times k_count steps of one panel. Asks for the weights at `next` meanwhile.
+// A whole tile, rows [m, m + MR), straight from the registers.
+static inline void finish_tile(const struct operands *o, vecf sum[MR][NV], int m, int stage) {
+    __global float *d = o->dst + (size_t)m * (size_t)o->ldd;
+    const int epilogue = stage & STAGE_LAST ? o->epilogue : 0;
+    if (stage & STAGE_GATE) {
+        UNROLL for (int i = 0; i < MR; i++) {
+            UNROLL for (int j = 0; j < NV; j++) {
+                sum[i][j] *= VLOAD(0, d + (size_t)i * (size_t)o->ldd + j * VEC);
+            }
+        }
+    } else if (epilogue & EPILOGUE_BIAS) {
+        UNROLL for (int j = 0; j < NV; j++) {
+            const vecf bias = VLOAD(0, o->bias + j * VEC);
+            UNROLL for (int i = 0; i < MR; i++) { sum[i][j] += bias; }
+        }
+    }
+    if (!(stage & STAGE_GATE) && epilogue & (EPILOGUE_GELU | EPILOGUE_GATE)) {
+        // By way of memory: MR * NV copies of it would be long, and leave no registers to the loop.
+        vecf x[MR * NV];
+        UNROLL for (int i = 0; i < MR; i++) {
+            UNROLL for (int j = 0; j < NV; j++) { x[i * NV + j] = sum[i][j]; }
+        }
+        for (int i = 0; i < MR; i++, d += o->ldd) {
+            UNROLL for (int j = 0; j < NV; j++) { VSTORE(vgelu(x[i * NV + j]), 0, d + j * VEC); }
+        }
+        return;
+    }
+    if (epilogue & EPILOGUE_RESIDUAL) {
+        __global const float *r = o->residual + (size_t)m * (size_t)o->ldr;
+        UNROLL for (int j = 0; j < NV; j++) {
+            const vecf gamma = VLOAD(0, o->gamma + j * VEC);
+            UNROLL for (int i = 0; i < MR; i++) {
+                sum[i][j] =
+                    fma(gamma, sum[i][j], VLOAD(0, r + (size_t)i * (size_t)o->ldr + j * VEC));
+            }
+        }
+    }
+    UNROLL for (int i = 0; i < MR; i++) {
+        UNROLL for (int j = 0; j < NV; j++) {
+            VSTORE(sum[i][j], 0, d + (size_t)i * (size_t)o->ldd + j * VEC);
+        }
+    }
+}
+
+// A tile at the lower or right edge. By way of memory, so that the code exists once and not
+// MR * NV times.
+static inline void finish_edge(const struct operands *o, vecf sum[MR][NV], int m, int stage) {
+    vecf done[MR * NV];
+    UNROLL for (int i = 0; i < MR; i++) {
+        UNROLL for (int j = 0; j < NV; j++) { done[i * NV + j] = sum[i][j]; }
+    }
+    const int vectors = (min(o->width, NR) + VEC - 1) / VEC;
+    for (int i = 0; i < min(MR, o->end - m); i++)
+        for (int j = 0; j < vectors; j++) finish(o, done[i * NV + j], m + i, j * VEC, stage);
+}
+
+// One step of k: `k` counts from row[], w is at that step's weights.
+static inline void step(vecf sum[MR][NV], __global const float *const row[MR], int k,
+                        __global const weight_t *w) {
+    vecf b[NV];
+    UNROLL for (int j = 0; j < NV; j++) { b[j] = VLOAD_WEIGHT(w + j * VEC); }
+    UNROLL for (int i = 0; i < MR; i++) {
+        const vecf x = (vecf)(row[i][k]);
+        UNROLL for (int j = 0; j < NV; j++) { sum[i][j] = fma(x, b[j], sum[i][j]); }
+    }
+}
+
+#define CHUNK 16 // steps of k between two requests for the next weights: a line of a's rows
+#define LINE  64 // bytes
+
+// Rows [first, end) times k_count steps of one panel. Asks for the weights at `next` meanwhile: an
+// equal share of them at every chunk of every tile.
 static inline void block(const struct operands *o, __global const weight_t *panel,
                          __global const weight_t *next, int k0, int k_count, int stage) {
 #ifdef PREFETCH
-    // A line of the next block is asked for every `span` steps, so that all have come in the end.
     const int tiles = (o->end - o->first + MR - 1) / MR;
-    const int span = max(1, tiles * 64 / (NR * (int)sizeof(weight_t)));
-#else
-    const int span = k_count;
+    const int share = (CHUNK * NR + tiles - 1) / tiles;
+    const int lines = (share * (int)sizeof(weight_t) + LINE - 1) / LINE;
+    const bool adds = stage & STAGE_LAST && o->epilogue & EPILOGUE_RESIDUAL;
 #endif
     for (int m = o->first; m < o->end; m += MR) {
         __global const float *row[MR];
-        UNROLL for (int i = 0; i < MR; i++) {
-            row[i] = o->a + (size_t)min(m + i, o->end - 1) * (size_t)o->lda + k0;
-        }
         vecf sum[MR][NV];
         UNROLL for (int i = 0; i < MR; i++) {
+            const size_t at = (size_t)min(m + i, o->end - 1);
+            row[i] = o->a + at * (size_t)o->lda + k0;
+#ifdef PREFETCH
+            PREFETCH_WRITE(o->dst + at * (size_t)o->ldd);
+            if (adds) PREFETCH_READ(o->residual + at * (size_t)o->ldr);
+#endif
             UNROLL for (int j = 0; j < NV; j++) { sum[i][j] = (vecf)(0.0f); }
         }
         if (!(stage & STAGE_FRESH)) {
@@ -95,28 +168,19 @@ static inline void block(const struct operands *o, __global const weight_t *pane
             }
         }
         __global const weight_t *w = panel;
-        for (int k = 0; k < k_count;) {
-            const int k_end = min(k + span, k_count);
-            PREFETCH_READ(next);
-            next += 64 / sizeof(weight_t);
-            for (; k < k_end; k++) {
-                vecf b[NV];
-                UNROLL for (int j = 0; j < NV; j++) { b[j] = VLOAD_WEIGHT(w + j * VEC); }
-                UNROLL for (int i = 0; i < MR; i++) {
-                    const vecf x = (vecf)(row[i][k]);
-                    UNROLL for (int j = 0; j < NV; j++) { sum[i][j] = fma(x, b[j], sum[i][j]); }
-                }
-                w += NR;
-            }
+        int k = 0;
+        for (; k + CHUNK <= k_count; k += CHUNK) {
+#ifdef PREFETCH
+            for (int l = 0; l < lines; l++) PREFETCH_READ(next + l * LINE / (int)sizeof(weight_t));
+            next += share;
+#endif
+            _Pragma("unroll 2") for (int u = 0; u < CHUNK; u++, w += NR) step(sum, row, k + u, w);
         }
-        // By way of memory, so that the epilogue's code exists once and not MR * NV times.
-        vecf done[MR * NV];
-        UNROLL for (int i = 0; i < MR; i++) {
-            UNROLL for (int j = 0; j < NV; j++) { done[i * NV + j] = sum[i][j]; }
-        }
-        const int vectors = (min(o->width, NR) + VEC - 1) / VEC;
-        for (int i = 0; i < min(MR, o->end - m); i++)
-            for (int j = 0; j < vectors; j++) finish(o, done[i * NV + j], m + i, j * VEC, stage);
+        for (; k < k_count; k++, w += NR) step(sum, row, k, w);
+        if (m + MR <= o->end && o->width >= NR)
+            finish_tile(o, sum, m, stage);
+        else
+            finish_edge(o, sum, m, stage);
     }
 }
 

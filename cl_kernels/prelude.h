@@ -32,9 +32,11 @@ typedef CAT(int, VEC) veci;
 
 // -DPREFETCH: the compiler is clang on a CPU.
 #ifdef PREFETCH
-#define PREFETCH_READ(p) __builtin_prefetch((const void *)(ulong)(p), 0, 2)
+#define PREFETCH_READ(p)  __builtin_prefetch((const void *)(ulong)(p), 0, 2)
+#define PREFETCH_WRITE(p) __builtin_prefetch((const void *)(ulong)(p), 1, 3)
 #else
 #define PREFETCH_READ(p)
+#define PREFETCH_WRITE(p)
 #endif
 
 // Before a kernel that fills the registers. -DSUB_GROUP=n: Intel GPUs with sub-groups of 16 and 32,

@@ -231,20 +231,25 @@ struct panel_split {
     int64_t rows, panels, depth; // of a work-item; k steps of a block
 };
 
-#define BLOCK_BYTES (192 * 1024)      // of weights: stay in a cache of the usual 512 KiB
-#define ROWS_BYTES  (2 * 1024 * 1024) // of a's rows and of dst's: stay in a share of the last cache
+// A core's own cache, 512 KiB on the CPUs with 16 vector registers, double that on those with 32,
+// holds a block of a's rows while panels pass, and of those the block in use and the one to come.
+#define WEIGHT_BYTES (96 * 1024)
+#define ROWS_BYTES   (288 * 1024)
+// Up to here all rows are one block: reading the weights once counts more.
+#define FEW_ROWS   288
+#define MANY_ROWS  96 // of a block with little k
+#define MOST_COUNT 24 // panels of a work-item: pay for bringing its rows
 
 static int64_t at_most(int64_t x, int64_t limit) { return x < limit ? x : limit; }
 static int64_t at_least(int64_t x, int64_t limit) { return x > limit ? x : limit; }
 
-// Row blocks: as many as keep all units busy and a block's rows cached while its panels pass.
-static int64_t row_blocks(const struct onp_node *node, int64_t panels, int64_t tiles, int64_t units,
+// Row blocks: as many as keep a block's rows cached and all units busy.
+static int64_t row_blocks(const struct onp_node *node, int64_t depth, int64_t panels, int64_t units,
                           int64_t mr) {
-    const struct onp_tensor *a = node->src[ONP_MATMUL_A];
-    const int64_t row_floats = at_most(a->ld, a->cols);
-    int64_t rows = ROWS_BYTES / (int64_t)sizeof(float) / at_least(row_floats, node->dst->ld / 4);
-    rows = at_least(rows, 256); // enough to pay for reading the weights
-    const int64_t cached = onp_div_up(tiles * mr, rows);
+    const int64_t m = node->dst->rows, tiles = onp_div_up(m, mr);
+    const int64_t k = at_most(depth, node->src[ONP_MATMUL_A]->cols);
+    const int64_t rows = at_most(ROWS_BYTES / ((int64_t)sizeof(float) * k), MANY_ROWS);
+    const int64_t cached = m <= FEW_ROWS ? 1 : onp_div_up(tiles, at_least(rows / mr, 1));
     return at_most(at_least(cached, onp_div_up(4 * units, panels)), tiles);
 }
 
@@ -254,14 +259,16 @@ static struct panel_split split_panels(const struct onp_node *node, const struct
     const int64_t panels = onp_div_up(w->rows, w->panel);
     const int64_t units = device->caps.compute_units ? device->caps.compute_units : 1;
     const int64_t tiles = onp_div_up(node->dst->rows, mr);
-    const int64_t blocks = row_blocks(node, panels, tiles, units, mr);
+    const int64_t bytes = WEIGHT_BYTES * (onp_tiles(device, ONP_TUNED_MATMUL)->vector < 16 ? 1 : 2);
+    // Of half weights as many as of float32: the rows' share of the cache is the same.
+    const int64_t depth = at_least(bytes / (w->panel * (int64_t)sizeof(float)), 1);
+    const int64_t blocks = row_blocks(node, depth, panels, units, mr);
     // About 16 work-items a unit: the last to end should not be waited for long.
-    const int64_t count = at_least(at_most(panels * blocks / (16 * units), panels), 1);
-    const int64_t step = w->panel * (int64_t)onp_dtype_size(w->dtype);
+    const int64_t count = at_most(panels * blocks / (16 * units), at_most(panels, MOST_COUNT));
     const bool whole = node->src[ONP_MATMUL_GATE] || tiles == 1;
     return (struct panel_split){.rows = onp_div_up(tiles, blocks) * mr,
-                                .panels = count,
-                                .depth = whole ? w->cols : onp_div_up(BLOCK_BYTES, step)};
+                                .panels = at_least(count, 1),
+                                .depth = whole ? w->cols : depth};
 }
 
 static enum onp_status panel_emit(const struct onp_node *node, struct onp_emitter *emitter) {
