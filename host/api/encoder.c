@@ -15,6 +15,7 @@ struct onp_encoder {
     struct onp_graph *graph;
     struct onp_exec *exec;
     struct onp_encoder_stats stats;
+    uint32_t limit[ONP_MODALITY_COUNT]; // items per run, at most stats.max_batch
     // The batch being gathered: largest over the modalities.
     const void **items;
     int32_t *lengths;
@@ -119,7 +120,7 @@ static enum onp_status choose_batch(struct onp_encoder *encoder, enum onp_modali
             if (bytes <= limit || count == 1) break;
         }
     }
-    encoder->stats.max_batch[modality] = (uint32_t)count;
+    encoder->stats.max_batch[modality] = encoder->limit[modality] = (uint32_t)count;
     if (bytes > encoder->stats.arena_bytes) encoder->stats.arena_bytes = bytes;
     return ONP_OK;
 }
@@ -309,7 +310,7 @@ static enum onp_status embed_modality(struct onp_encoder *encoder, enum onp_moda
         encoder->items[gathered] = inputs[i]->data;
         encoder->lengths[gathered] = onp_input_length(inputs[i]);
         encoder->positions[gathered] = i;
-        if (++gathered < (int32_t)encoder->stats.max_batch[modality]) continue;
+        if (++gathered < (int32_t)encoder->limit[modality]) continue;
         ONP_TRY(run_batch(encoder, modality, gathered, rows));
         gathered = 0;
     }
@@ -342,11 +343,30 @@ enum onp_status onp_encoder_get_stats(const struct onp_encoder *encoder,
     return ONP_OK;
 }
 
+enum onp_status onp_encoder_limit_batch(struct onp_encoder *encoder, enum onp_modality modality,
+                                        uint32_t most) {
+    if (!encoder || (unsigned)modality >= ONP_MODALITY_COUNT)
+        return onp_fail(NULL, ONP_ERR_ARGUMENT,
+                        "onp_encoder_limit_batch: no encoder or no such modality");
+    const uint32_t created = encoder->stats.max_batch[modality];
+    if (most > created)
+        return onp_fail(log_of(encoder), ONP_ERR_ARGUMENT,
+                        "a batch of %u is more than the %u that the encoder was created for", most,
+                        created);
+    encoder->limit[modality] = most > 0 ? most : created;
+    return ONP_OK;
+}
+
 enum onp_status onp_encoder_profile(struct onp_encoder *encoder, struct onp_kernel_time **list,
                                     size_t *count) {
     if (!encoder || !list || !count)
         return onp_fail(NULL, ONP_ERR_ARGUMENT, "onp_encoder_profile: an argument is NULL");
     return onp_exec_profile(encoder->exec, list, count);
+}
+
+enum onp_status onp_encoder_profile_enable(struct onp_encoder *encoder, bool on) {
+    if (!encoder) return onp_fail(NULL, ONP_ERR_ARGUMENT, "onp_encoder_profile_enable: no encoder");
+    return onp_exec_profile_enable(encoder->exec, on);
 }
 
 void onp_encoder_profile_reset(struct onp_encoder *encoder) {

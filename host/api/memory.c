@@ -5,6 +5,7 @@
 #include "api/internal.h"
 #include "backend/backend.h"
 #include "exec/exec.h"
+#include "ops/op.h"
 #include "ops/ops.h"
 
 void onp_weight_place(struct onp_weight *weight, const struct onp_device *device,
@@ -112,4 +113,55 @@ enum onp_status onp_model_memory(const struct onp_model *model, unsigned modalit
     }
     model->family->weights_destroy(weights);
     return status;
+}
+
+static enum onp_status add_costs(const struct onp_model *model, struct onp_weights *weights,
+                                 struct onp_graph *graph, const struct onp_batch *batch,
+                                 double *flops, double *bytes) {
+    model->family->build(model->hparams, weights, graph, batch);
+    ONP_TRY(onp_graph_status(graph));
+    for (size_t i = 0; i < onp_graph_node_count(graph); i++) {
+        const struct onp_node *node = onp_graph_node(graph, i);
+        double f = 0.0, b = 0.0;
+        node->op->cost(node, &f, &b);
+        *flops += f;
+        *bytes += b;
+    }
+    return ONP_OK;
+}
+
+static enum onp_status cost_of(const struct onp_model *model, enum onp_modality modality,
+                               int64_t length, double *flops, double *bytes) {
+    const struct onp_log *log = &model->context->log;
+    const struct onp_device device = imagined_device(model->context);
+    struct onp_weights *weights;
+    struct onp_blank_batch blank = {0};
+    struct onp_graph *graph = NULL;
+    ONP_TRY(model->family->weights_create(model->hparams, model->file, ONP_BIT(modality), log,
+                                          &weights));
+    size_t count;
+    struct onp_weight *list = model->family->weights_list(weights, &count);
+    for (size_t i = 0; i < count; i++) onp_weight_place(&list[i], &device, ONP_F32);
+    enum onp_status status = onp_blank_batch_create(model, modality, 1, length, &blank);
+    if (status == ONP_OK) status = onp_graph_create(log, &graph);
+    if (status == ONP_OK) status = add_costs(model, weights, graph, &blank.batch, flops, bytes);
+    onp_graph_destroy(graph);
+    onp_blank_batch_free(&blank);
+    model->family->weights_destroy(weights);
+    return status;
+}
+
+enum onp_status onp_model_cost(const struct onp_model *model, enum onp_modality modality,
+                               uint64_t length, double *flops, double *bytes) {
+    if (!model || !flops || !bytes)
+        return onp_fail(NULL, ONP_ERR_ARGUMENT, "onp_model_cost: an argument is NULL");
+    const struct onp_log *log = &model->context->log;
+    if ((unsigned)modality >= ONP_MODALITY_COUNT)
+        return onp_fail(log, ONP_ERR_ARGUMENT, "onp_model_cost: no such modality");
+    const int64_t items = modality == ONP_IMAGE ? 0
+                          : length > INT32_MAX  ? INT32_MAX
+                                                : (int64_t)length;
+    *flops = *bytes = 0.0;
+    ONP_TRY(model->family->check_item(model->hparams, modality, items, log));
+    return cost_of(model, modality, items, flops, bytes);
 }

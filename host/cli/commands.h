@@ -13,6 +13,7 @@ int onp_cli_cmd_preprocess(int argc, char **argv);
 int onp_cli_cmd_embed(int argc, char **argv);
 int onp_cli_cmd_similarity(int argc, char **argv);
 int onp_cli_cmd_convert(int argc, char **argv);
+int onp_cli_cmd_bench(int argc, char **argv);
 int onp_cli_cmd_selftest(int argc, char **argv);
 int onp_cli_cmd_warm(int argc, char **argv);
 int onp_cli_cmd_tune(int argc, char **argv);

@@ -28,6 +28,7 @@ static const struct command commands[] = {
     {"preprocess", onp_cli_cmd_preprocess, "what the model is fed for a picture or a sound"},
     {"convert", onp_cli_cmd_convert, "write a model file as safetensors"},
     {"warm", onp_cli_cmd_warm, "compile what a model needs on a device, ahead of its first use"},
+    {"bench", onp_cli_cmd_bench, "measure a device: peaks, kernels, latencies, rates"},
     {"selftest", onp_cli_cmd_selftest, "check a device against the C reference"},
     {"tune", onp_cli_cmd_tune, "find faster tiles for a device and a model"},
 };

@@ -29,6 +29,26 @@ static struct onp_kernel_time *find(struct onp_profile *profile,
     return &profile->list[profile->count++];
 }
 
+static double *latest(struct onp_kernel_time *t) {
+    return &t->samples[(t->calls - 1) % ONP_KERNEL_SAMPLES];
+}
+
+static void close_sample(struct onp_kernel_time *t) {
+    if (t->calls == 0) return;
+    if (t->calls == 1 || *latest(t) < t->best_seconds) t->best_seconds = *latest(t);
+}
+
+// Called before the call is counted: the commands after a call's first add to the latest sample.
+static void add_sample(struct onp_kernel_time *t, bool first, double seconds) {
+    if (!first) {
+        if (t->calls > 0) *latest(t) += seconds;
+        return;
+    }
+    close_sample(t);
+    t->samples[t->calls % ONP_KERNEL_SAMPLES] = seconds;
+    if (t->sample_count < ONP_KERNEL_SAMPLES) t->sample_count++;
+}
+
 static enum onp_status add(struct onp_profile *profile, const struct onp_log *log,
                            const struct onp_node *node, const struct onp_variant *variant,
                            bool first, double seconds) {
@@ -39,6 +59,7 @@ static enum onp_status add(struct onp_profile *profile, const struct onp_log *lo
     struct onp_kernel_time *t = find(profile, &key);
     if (!t) return onp_fail(log, ONP_ERR_MEMORY, "no memory for the profile");
     t->seconds += seconds;
+    add_sample(t, first, seconds);
     if (!first) return ONP_OK; // a node's work counts once, however many commands it took
     double flops = 0.0, bytes = 0.0;
     node->op->cost(node, &flops, &bytes);
@@ -77,6 +98,7 @@ enum onp_status onp_profile_copy(const struct onp_profile *profile, const struct
     if (!*list) return onp_fail(log, ONP_ERR_MEMORY, "no memory for the profile");
     if (bytes) memcpy(*list, profile->list, bytes);
     *count = profile->count;
+    for (size_t i = 0; i < *count; i++) close_sample(&(*list)[i]);
     qsort(*list, *count, sizeof **list, longest_first);
     return ONP_OK;
 }

@@ -33,6 +33,7 @@ BPE = MICRO + "/bpe"
 PICTURE, SOUND = GOLDEN + "/own/scene.png", GOLDEN + "/own/chirps.wav"
 DEVICE = os.environ.get("ONP_TEST_DEVICE") or "auto"
 COMMANDS = ["demo", "embed", "similarity", "search", "index", "devices", "info", "tokenize", "preprocess", "convert", "selftest", "tune"]
+COMMANDS = ["demo", "embed", "similarity", "search", "index", "devices", "info", "tokenize", "preprocess", "convert", "bench", "selftest"]
 TOLERANCE = 5e-6  # of embeddings, as the golden tests have it
 
 

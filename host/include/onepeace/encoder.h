@@ -88,15 +88,26 @@ struct onp_encoder_stats {
 ONP_API enum onp_status onp_encoder_get_stats(const struct onp_encoder *encoder,
                                               struct onp_encoder_stats *stats);
 
+// Items of a modality per run from now on: 1 to what the encoder was created for (0: that again).
+ONP_API enum onp_status onp_encoder_limit_batch(struct onp_encoder *encoder,
+                                                enum onp_modality modality, uint32_t most);
+
 // Times per kernel since creation or the last reset, from the device's own events.
+#define ONP_KERNEL_SAMPLES 64
 struct onp_kernel_time {
     char op[32], variant[48], shape[64];
     uint64_t calls;
-    double seconds, flops, bytes; // totals; flops and bytes as the op's formula gives them
+    double seconds, flops, bytes;       // totals; flops and bytes as the op's formula gives them
+    double best_seconds;                // of one call, all commands that it took together
+    uint32_t sample_count;              // the latest calls: at most ONP_KERNEL_SAMPLES
+    double samples[ONP_KERNEL_SAMPLES]; // seconds of one call each, in no particular order
 };
 ONP_API enum onp_status onp_encoder_profile(struct onp_encoder *encoder,
                                             struct onp_kernel_time **list, size_t *count);
 ONP_API void onp_encoder_profile_reset(struct onp_encoder *encoder);
+// Switches the collecting on or off after creation; what was collected is kept. A device without
+// a clock of its own (the reference) is ONP_ERR_UNSUPPORTED.
+ONP_API enum onp_status onp_encoder_profile_enable(struct onp_encoder *encoder, bool on);
 
 // Normalised mean of normalised rows: upstream's way to combine modalities into one query.
 // rows [count, dim] to out [dim]. A zero mean gives zeros.

@@ -85,6 +85,12 @@ ONP_API enum onp_status onp_model_memory(const struct onp_model *model, unsigned
                                          enum onp_dtype dtype, uint32_t batch,
                                          uint64_t *weight_bytes, uint64_t *arena_bytes);
 
+// Work of embedding one item: floating-point operations and bytes moved, as the ops' formulas give
+// them, each counted once. `length`: ids (</s> included) or samples; ignored for pictures. Needs no
+// device.
+ONP_API enum onp_status onp_model_cost(const struct onp_model *model, enum onp_modality modality,
+                                       uint64_t length, double *flops, double *bytes);
+
 // --- Tokenizer -------------------------------------------------------------------------------
 
 // Text paths of upstream: the hub API (lower-case, leading space) and the evaluation data sets
