@@ -143,9 +143,8 @@ static struct onp_tensor *build_matmul(struct bench *b, const int32_t *p) {
 
 // M, N, K, row stride of a
 static struct onp_tensor *build_conv_norm(struct bench *b, const int32_t *p) {
-    struct onp_conv_norm_args args = {.norm_w = weight(b, 1, p[1], false),
-                                      .norm_b = weight(b, 1, p[1], false),
-                                      .eps = 1e-5f};
+    struct onp_conv_norm_args args = {
+        .norm_w = weight(b, 1, p[1], false), .norm_b = weight(b, 1, p[1], false), .eps = 1e-5f};
     args.w = weight(b, p[1], p[2], true);
     args.a = onp_graph_view(b->graph, input(b, 1, (int64_t)(p[0] - 1) * p[3] + p[2]), 0, p[0], p[2],
                             p[3]);
@@ -188,6 +187,21 @@ static struct onp_tensor *build_grouped_conv(struct bench *b, const int32_t *p) 
     return onp_grouped_conv(b->graph, &args, NULL);
 }
 
+// pictures, side
+static struct onp_tensor *build_patchify(struct bench *b, const int32_t *p) {
+    return onp_patchify(b->graph, input(b, p[0], 3 * (int64_t)p[1] * p[1]), p[1]);
+}
+
+// rows, cols, with positions: rows in order, as for pictures
+static struct onp_tensor *build_gather(struct bench *b, const int32_t *p) {
+    struct onp_gather_args args = {.table = input(b, p[0], p[1]), .token = integers(b, p[0], 0, 1)};
+    if (p[2]) {
+        args.positions = weight(b, p[0], p[1], false);
+        args.position = integers(b, p[0], 0, 1);
+    }
+    return onp_gather(b->graph, &args);
+}
+
 // A picture of 256 pixels has 257 positions, 15 seconds of sound 750, a long text 70;
 // four pictures together 1028.
 static const struct shape shapes[] = {
@@ -222,6 +236,13 @@ static const struct shape shapes[] = {
     {"layernorm", true, build_layernorm, {257, 1536, 0}},
     {"layernorm", false, build_layernorm, {257, 6144, 0}},
     {"layernorm", false, build_layernorm, {23999, 512, 1}},
+    {"layernorm", false, build_layernorm, {750, 1536, 0}},
+    {"layernorm", false, build_layernorm, {750, 6144, 0}},
+    {"layernorm", false, build_layernorm, {749, 1536, 1}},
+    {"patchify", false, build_patchify, {1, 256}},
+    {"patchify", false, build_patchify, {8, 256}},
+    {"gather", false, build_gather, {257, 1536, 1}},
+    {"gather", false, build_gather, {750, 1536, 0}},
     {"grouped_conv", true, build_grouped_conv, {749, 1536, 16, 19}},
 };
 

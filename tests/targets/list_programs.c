@@ -108,7 +108,9 @@ static const struct onp_backend backend = {.name = "none",
                                            .buffer_create = buffer_create,
                                            .buffer_destroy = buffer_destroy,
                                            .buffer_write = buffer_write,
+                                           .buffer_send = buffer_write,
                                            .kernels_build = kernels_build,
+                                           .flush = finish,
                                            .finish = finish};
 
 static bool open_class(size_t index, struct onp_context *context, struct onp_device *device) {
