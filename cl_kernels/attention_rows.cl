@@ -8,7 +8,8 @@
 // -DPANELS: panels of a key block.
 //
 // attention_pack, global {ceil(longest / KEYS), heads, items}, brings the keys of each head into
-// panels [HEAD][KEYS] and its values into rows; attention_rows, global {ceil(longest / ROWS),
+// panels [HEAD][KEYS] and its values into rows, and notes for each vector of keys how its bias lies
+// in the table (splits, NV for each panel); attention_rows, global {ceil(longest / ROWS),
 // heads, items}. Work-groups of one. Blocks beyond their item's length leave at once. qkv (R, 3 *
 // width), q, k and v side by side; item b owns rows offsets[b] .. offsets[b + 1] - 1 and the panels
 // from offsets[b] / KEYS + b on, of `panels` in each head. Bias lookup as in ops.h: the last three
@@ -19,16 +20,34 @@
 #define CHUNK  (VEC * VALUE_NV)
 #define VALUES (CHUNK * CHUNKS)
 
+// How the table entries of VEC neighbouring keys lie: lanes below the split follow the first lane's
+// entry, the others lead up to the last lane's (a picture's row ends inside the vector); VEC: one
+// run; 0: neither, or position 0 or the end of the item is among them.
+static inline int find_split(__global const int *key_pos, int length, int key) {
+    if (key == 0 || key + VEC > length) return 0;
+    __global const int *p = key_pos + key;
+    int split = 1;
+    while (split < VEC && p[split] == p[0] + split) split++;
+    for (int l = split; l < VEC; l++)
+        if (p[l] != p[VEC - 1] - (VEC - 1 - l)) return 0;
+    return split;
+}
+
 __attribute__((reqd_work_group_size(1, 1, 1))) __kernel void
 attention_pack(__global const float *restrict qkv, uint qkv_offset, __global const int *offsets,
                uint offsets_offset, __global float *restrict keys, uint keys_offset,
-               __global float *restrict values, uint values_offset, int width, int ld, int panels) {
+               __global float *restrict values, uint values_offset, __global const int *key_pos,
+               uint key_pos_offset, __global int *restrict splits, uint splits_offset, int width,
+               int ld, int panels) {
     int block = (int)get_global_id(0), head = (int)get_global_id(1), item = (int)get_global_id(2);
     offsets += offsets_offset + item;
     int start = offsets[0], length = offsets[1] - start, first = block * KEYS;
     if (first >= length) return;
     int count = min(KEYS, length - first);
     size_t panel = (size_t)head * (size_t)panels + (size_t)(start / KEYS + item + block);
+    splits += splits_offset + panel * NV;
+    for (int j = 0; j < NV; j++)
+        splits[j] = find_split(key_pos + key_pos_offset, length, first + j * VEC);
     keys += keys_offset + panel * (KEYS * HEAD);
     size_t rows = (size_t)panels * KEYS; // of values, in each head
     values += values_offset + (size_t)head * rows * VALUES +
@@ -58,19 +77,6 @@ struct bias {
     int cols, length, first; // first: number of the first query row
     int base[ROWS];          // query_pos of each row
 };
-
-// How the table entries of VEC neighbouring keys lie: lanes below `split` follow the first lane's
-// entry, the others lead up to the last lane's (a picture's row ends inside the vector); VEC: one
-// run; 0: neither, or position 0 or the end of the item is among them.
-static inline int find_split(const struct bias *b, int key) {
-    if (key == 0 || key + VEC > b->length) return 0;
-    __global const int *p = b->key_pos + key;
-    int split = 1;
-    while (split < VEC && p[split] == p[0] + split) split++;
-    for (int l = split; l < VEC; l++)
-        if (p[l] != p[VEC - 1] - (VEC - 1 - l)) return 0;
-    return split;
-}
 
 __constant int lane_numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
@@ -103,13 +109,15 @@ attention_rows(__global const float *restrict qkv, uint qkv_offset, __global con
                uint key_pos_offset, __global float *restrict dst, uint dst_offset, int width,
                int ld, int table_cols, int ld_table, int ld_dst, float scale,
                __global const float *restrict keys, uint keys_offset,
-               __global const float *restrict values, uint values_offset, int panels) {
+               __global const float *restrict values, uint values_offset,
+               __global const int *restrict splits, uint splits_offset, int panels) {
     int head = (int)get_global_id(1), item = (int)get_global_id(2);
     offsets += offsets_offset + item;
     int start = offsets[0], length = offsets[1] - start, first = (int)get_global_id(0) * ROWS;
     if (first >= length) return;
     size_t panel = (size_t)head * (size_t)panels + (size_t)(start / KEYS + item);
     keys += keys_offset + panel * (KEYS * HEAD);
+    splits += splits_offset + panel * NV;
     size_t rows = (size_t)panels * KEYS; // of values, in each head
     values += values_offset + (size_t)head * rows * VALUES +
               (size_t)(start / KEYS + item) * (KEYS * CHUNK);
@@ -159,7 +167,17 @@ attention_rows(__global const float *restrict qkv, uint qkv_offset, __global con
             UNROLL
             for (int j = 0; j < NV; j++) {
                 int at = key + j * VEC;
-                int split = find_split(&bias, block + at);
+                int split = splits[(block + at) / VEC];
+                if (split == VEC && first > 0) { // by far the most
+                    __global const float *entry = bias.table + bias.key_pos[block + at];
+                    UNROLL
+                    for (int i = 0; i < ROWS; i++) {
+                        vecf s = vlimit_score(acc[i][j] + VLOAD(0, entry + bias.base[i]));
+                        top[i] = max(top[i], s);
+                        VSTORE(s, 0, score + i * BLOCK + at);
+                    }
+                    continue;
+                }
                 UNROLL
                 for (int i = 0; i < ROWS; i++) {
                     vecf s = vlimit_score(acc[i][j] + bias_of(&bias, i, block + at, split));

@@ -239,20 +239,21 @@ static uint64_t panel_count(const struct onp_node *node, const struct row_shape 
            (uint64_t)params_of(node)->items;
 }
 
-// Floats of one head's packed keys and values.
+// Floats of one head's packed keys and values, and integers that tell how their bias lies.
 static void packed_floats(const struct onp_node *node, const struct row_shape *shape,
-                          uint64_t *keys, uint64_t *values) {
+                          uint64_t *keys, uint64_t *values, uint64_t *splits) {
     const uint64_t width = (uint64_t)(shape->vector * shape->vectors);
     const uint64_t rows = panel_count(node, shape) * width;
     *keys = rows * (uint64_t)head_size(node);
     *values = rows * (uint64_t)(shape->vector * shape->value_vectors * shape->chunks);
+    *splits = rows / (uint64_t)shape->vector;
 }
 
 static uint64_t rows_workspace(const struct onp_node *node, const struct onp_device *device) {
     const struct row_shape shape = row_shape(node, device);
-    uint64_t keys, values;
-    packed_floats(node, &shape, &keys, &values);
-    return (keys + values) * (uint64_t)params_of(node)->heads * sizeof(float);
+    uint64_t keys, values, splits;
+    packed_floats(node, &shape, &keys, &values, &splits);
+    return (keys + values + splits) * (uint64_t)params_of(node)->heads * sizeof(float);
 }
 
 static bool rows_accepts(const struct onp_node *node, const struct onp_device *device, char *why) {
@@ -284,8 +285,8 @@ static void rows_defines(const struct onp_node *node, const struct row_shape *sh
 
 static enum onp_status rows_emit(const struct onp_node *node, struct onp_emitter *emitter) {
     const struct row_shape shape = row_shape(node, emitter->device);
-    uint64_t keys, values;
-    packed_floats(node, &shape, &keys, &values);
+    uint64_t keys, values, splits;
+    packed_floats(node, &shape, &keys, &values, &splits);
     const uint64_t first = emitter->workspace_offset / sizeof(float);
     const uint64_t heads = (uint64_t)params_of(node)->heads;
     const struct onp_tensor *qkv = node->src[ONP_ATTENTION_QKV];
@@ -298,6 +299,8 @@ static enum onp_status rows_emit(const struct onp_node *node, struct onp_emitter
     onp_push_tensor(&pack, node->src[ONP_ATTENTION_OFFSETS]);
     onp_push_buffer(&pack, emitter->workspace, first);
     onp_push_buffer(&pack, emitter->workspace, first + keys * heads);
+    onp_push_tensor(&pack, node->src[ONP_ATTENTION_KEY_POS]);
+    onp_push_buffer(&pack, emitter->workspace, first + (keys + values) * heads);
     onp_push_i32(&pack, node->dst->cols);
     onp_push_i32(&pack, qkv->ld);
     onp_push_i32(&pack, (int64_t)panel_count(node, &shape));
@@ -310,6 +313,7 @@ static enum onp_status rows_emit(const struct onp_node *node, struct onp_emitter
     push_arguments(&launch, node);
     onp_push_buffer(&launch, emitter->workspace, first);
     onp_push_buffer(&launch, emitter->workspace, first + keys * heads);
+    onp_push_buffer(&launch, emitter->workspace, first + (keys + values) * heads);
     onp_push_i32(&launch, (int64_t)panel_count(node, &shape));
     return onp_emit_launch(emitter, &launch);
 }
