@@ -17,14 +17,16 @@ static const char *type_name(enum onp_device_type type) {
 
 static json_t *device_json(const struct onp_bench *bench) {
     const struct onp_device_info *d = onp_device_get_info(bench->session.device);
-    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:i,s:I,s:I,s:I,s:i,s:i,s:b,s:b}", "backend",
-                     d->backend, "type", type_name(d->type), "platform", d->platform, "name",
-                     d->name, "vendor", d->vendor, "driver", d->driver, "version", d->version,
-                     "compute_units", (int)d->compute_units, "clock_mhz", (int)d->clock_mhz,
-                     "memory_bytes", (json_int_t)d->global_bytes, "max_alloc_bytes",
-                     (json_int_t)d->max_alloc_bytes, "local_bytes", (json_int_t)d->local_bytes,
-                     "vector_width", (int)d->vector_width, "subgroup_size", (int)d->subgroup_size,
-                     "fp16", (int)d->fp16, "unified_memory", (int)d->unified_memory);
+    return json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:i,s:i,s:I,s:I,s:I,s:i,s:i,s:b,s:b}", "backend",
+                     d->backend, "type", type_name(d->type), "platform",
+                     onp_bench_text(d->platform), "name", onp_bench_text(d->name), "vendor",
+                     onp_bench_text(d->vendor), "driver", onp_bench_text(d->driver), "version",
+                     onp_bench_text(d->version), "compute_units", (int)d->compute_units,
+                     "clock_mhz", (int)d->clock_mhz, "memory_bytes", (json_int_t)d->global_bytes,
+                     "max_alloc_bytes", (json_int_t)d->max_alloc_bytes, "local_bytes",
+                     (json_int_t)d->local_bytes, "vector_width", (int)d->vector_width,
+                     "subgroup_size", (int)d->subgroup_size, "fp16", (int)d->fp16, "unified_memory",
+                     (int)d->unified_memory);
 }
 
 static json_t *known(double value) { return value < 0.0 ? json_null() : onp_bench_number(value); }
@@ -113,8 +115,8 @@ static json_t *variables_json(void) {
         for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
             if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0) {
                 const char *value = *e + length + 1;
-                json_t *text = json_string(strchr(value, '/') ? "(a path)" : value);
-                json_object_set_new(variables, name, text ? text : json_string("(not UTF-8)"));
+                json_object_set_new(variables, name,
+                                    onp_bench_text(strchr(value, '/') ? "(a path)" : value));
             }
     }
     return variables;
@@ -128,8 +130,9 @@ static json_t *tuning_json(const struct onp_bench *bench) {
     for (size_t i = 0; i < count && i < OPS; i++) {
         const char *source = rows[i].source, *slash = strrchr(source, '/');
         if (slash && source[0] == '/') source = slash + 1;
-        json_array_append_new(array, json_pack("{s:s,s:s,s:s}", "op", rows[i].op, "row",
-                                               rows[i].row, "source", source));
+        json_array_append_new(array, json_pack("{s:s,s:o,s:o}", "op", rows[i].op, "row",
+                                               onp_bench_text(rows[i].row), "source",
+                                               onp_bench_text(source)));
     }
     return array;
 }
@@ -152,8 +155,9 @@ json_t *onp_bench_environment_json(const struct onp_bench *bench) {
     json_t *off = json_array();
     for (size_t i = 0; i < disabled->count; i++)
         json_array_append_new(off, json_string(disabled->list[i].value));
-    return json_pack("{s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:s}", "device", device_json(bench), "host",
-                     host_json(bench), "flags", flags_json(bench), "quirks", note, "tuning",
-                     tuning_json(bench), "variants", variants_json(bench), "disabled_variants", off,
-                     "variables", variables_json(), "decoders", onp_decoders());
+    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:s}", "device", device_json(bench), "host",
+                     host_json(bench), "flags", flags_json(bench), "quirks", onp_bench_text(note),
+                     "tuning", tuning_json(bench), "variants", variants_json(bench),
+                     "disabled_variants", off, "variables", variables_json(), "decoders",
+                     onp_decoders());
 }

@@ -9,9 +9,12 @@
 #include <time.h>
 #include <unistd.h>
 
+// Of the system's names only ASCII is kept, so that they can stand in any document.
 static void trim(char *text) {
     size_t length = strlen(text);
     while (length > 0 && (unsigned char)text[length - 1] <= ' ') text[--length] = '\0';
+    for (size_t i = 0; i < length; i++)
+        if ((unsigned char)text[i] > 126 || (unsigned char)text[i] < ' ') text[i] = ' ';
 }
 
 // The first line of a small file; "" if there is none.

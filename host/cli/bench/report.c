@@ -8,6 +8,7 @@
 
 #include "cli/bench/commit.h"
 #include "cli/output.h"
+#include "cli/text.h"
 
 #if defined(__clang__)
 #define COMPILER "clang " __clang_version__
@@ -23,6 +24,21 @@ json_t *onp_bench_numbers(const double *list, size_t count) {
     json_t *array = json_array();
     for (size_t i = 0; i < count; i++) json_array_append_new(array, onp_bench_number(list[i]));
     return array;
+}
+
+json_t *onp_bench_text(const char *text) {
+    char safe[512];
+    size_t used = 0;
+    for (size_t left = strlen(text); left > 0 && used + 4 < sizeof safe;) {
+        uint32_t code;
+        const size_t length = onp_cli_utf8(text, left, &code), step = length ? length : 1;
+        if (length) memcpy(safe + used, text, length);
+        if (!length) safe[used] = '?';
+        used += step;
+        text += step;
+        left -= step;
+    }
+    return json_stringn(safe, used);
 }
 
 // --- Peaks -------------------------------------------------------------------------------------
@@ -68,12 +84,12 @@ static json_t *model_json(const struct onp_bench *bench) {
         if (m->modalities & ONP_BIT(i))
             json_object_set_new(parameters, onp_modality_name((enum onp_modality)i),
                                 json_integer((json_int_t)m->parameters[i]));
-    return json_pack("{s:s,s:b,s:i,s:i,s:i,s:i,s:i,s:s,s:o,s:I}", "name", bench->model_name,
-                     "synthetic", (int)bench->synthetic, "embed_dim", (int)m->embed_dim, "ffn_dim",
-                     (int)m->ffn_dim, "layers", (int)m->layers, "heads", (int)m->heads,
-                     "image_size", (int)m->image_size, "dtype",
-                     bench->options.settings.dtype ? "f16" : "f32", "parameters", parameters,
-                     "seed", (json_int_t)bench->options.seed);
+    return json_pack("{s:o,s:b,s:i,s:i,s:i,s:i,s:i,s:s,s:o,s:I}", "name",
+                     onp_bench_text(bench->model_name), "synthetic", (int)bench->synthetic,
+                     "embed_dim", (int)m->embed_dim, "ffn_dim", (int)m->ffn_dim, "layers",
+                     (int)m->layers, "heads", (int)m->heads, "image_size", (int)m->image_size,
+                     "dtype", bench->options.settings.dtype ? "f16" : "f32", "parameters",
+                     parameters, "seed", (json_int_t)bench->options.seed);
 }
 
 static json_t *accuracy_json(const struct onp_bench *bench) {
@@ -135,8 +151,9 @@ static json_t *command_json(const struct onp_bench *bench) {
         const size_t name = strcspn(word, "=");
         if (slash && word[0] == '-' && word[name] && name + 2 < sizeof option)
             snprintf(option, sizeof option, "%.*s=", (int)name, word);
-        json_t *text = json_sprintf("%s%s", option, slash ? slash + 1 : word);
-        json_array_append_new(array, text ? text : json_string("(not UTF-8)"));
+        char text[256];
+        snprintf(text, sizeof text, "%s%s", option, slash ? slash + 1 : word);
+        json_array_append_new(array, onp_bench_text(text));
     }
     return array;
 }

@@ -17,6 +17,8 @@
 // Values of a document. A number that is not finite becomes null, as JSON has none.
 json_t *onp_bench_number(double value);
 json_t *onp_bench_numbers(const double *list, size_t count);
+// Text of any origin; bytes that are not valid UTF-8 become '?'.
+json_t *onp_bench_text(const char *text);
 
 // Parts of the document; NULL if memory is short. A new reference.
 json_t *onp_bench_environment_json(const struct onp_bench *bench);
