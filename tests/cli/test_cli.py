@@ -25,8 +25,7 @@ import unittest
 
 PROGRAM, DATA = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 DERIVED = os.environ["ONP_TEST_DERIVED"]  # files written when the tests were built
-GOLDEN = DATA + "/golden"
-MICRO = GOLDEN + "/micro"
+GOLDEN, MICRO = DATA + "/golden", DATA + "/golden/micro"
 MODEL = MICRO + "/ckpt/retrieval_fp32.pt"
 TEXT_ONLY_ITEMS = ["--text", "cow"]
 BPE = MICRO + "/bpe"
