@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which tiles are in force on a device.
-#include <string.h>
-
 #include "backend/backend.h"
 #include "exec/tuned.h"
 #include "onepeace/tune.h"
@@ -16,9 +14,7 @@ size_t onp_device_get_tuning(const struct onp_device *device, struct onp_tuning_
         if (!rows || count >= capacity) continue;
         rows[count] = (struct onp_tuning_row){
             .op = (*op)->name, .row = device->tuning.row, .source = "class"};
-        if (!onp_tuned_op_find((*op)->name, strlen((*op)->name), &which) ||
-            !device->tuned[which].set)
-            continue;
+        if (!onp_tuned_op_of((*op)->name, &which) || !device->tuned[which].set) continue;
         if (device->tuned[which].values[0]) rows[count].row = device->tuned[which].values;
         rows[count].source = device->tuned[which].source;
     }

@@ -11,7 +11,7 @@
 
 struct tune {
     struct onp_cli_settings settings;
-    const char *op, *output, *synthetic;
+    const char *op, *output, *synthetic, *branches;
     uint64_t minutes, seconds, seed;
     bool dry_run;
     struct onp_cli_session session;
@@ -89,10 +89,14 @@ static int run(struct tune *t) {
     if (code == ONP_CLI_OK) code = open_model(t);
     if (code == ONP_CLI_OK) code = onp_cli_session_device(&t->session);
     if (code != ONP_CLI_OK) return code;
+    unsigned modalities = 0;
+    if (t->branches) code = onp_cli_branches("tune", t->branches, &modalities);
+    if (code != ONP_CLI_OK) return code;
     say_rows(t->session.device);
     const struct onp_tune_params params = {.op = t->op,
                                            .seconds = t->seconds ? (double)t->seconds
                                                                  : 60.0 * (double)t->minutes,
+                                           .modalities = modalities,
                                            .dtype = t->settings.dtype ? ONP_F16 : ONP_F32,
                                            .seed = t->seed,
                                            .fn = on_result,
@@ -113,6 +117,8 @@ int onp_cli_cmd_tune(int argc, char **argv) {
         ONP_CLI_OPT("op", 0, ONP_CLI_STRING, "TEXT", &t.op,
                     "only operations with TEXT in their name, of matmul,\n"
                     "attention, layernorm, grouped_conv"),
+        ONP_CLI_OPT("branch", 0, ONP_CLI_STRING, "LIST", &t.branches,
+                    "branches whose shapes count, some of text,image,audio\n(default: all)"),
         ONP_CLI_OPT_NUMBER("minutes", "N", &t.minutes, 1, 10000, "how long to search (default: 5)"),
         ONP_CLI_OPT_NUMBER("seconds", "N", &t.seconds, 1, 600000, "the same, finer"),
         ONP_CLI_OPT("dtype", 0, ONP_CLI_CHOICE, "f32|f16", &t.settings.dtype,
@@ -129,7 +135,7 @@ int onp_cli_cmd_tune(int argc, char **argv) {
     const struct onp_cli_usage usage = {
         .command = "tune",
         .synopsis = "[--model FILE | --synthetic SPEC] [--device DEVICE] [--op TEXT]\n"
-                    "[--minutes N] [--dry-run] [-o FILE]",
+                    "[--branch LIST] [--minutes N] [--dry-run] [-o FILE]",
         .about =
             "Searches the tiles of the kernels for this device, its driver and the shapes of a\n"
             "model. Each candidate is compared with the C reference, then timed in turn with the\n"

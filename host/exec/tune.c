@@ -84,7 +84,13 @@ static enum onp_status measure_noise(struct op_search *s) {
                         "the %s tiles of this device's class are wrong (%s): there is nothing to "
                         "compare with; see 'onepeace selftest'",
                         onp_tuned_op_name(s->op), why);
-    ONP_TRY(measure(s, &device->tuning, NOISE_PAIRS, &s->search->clock, &estimate, &pairs));
+    const enum onp_status measured =
+        measure(s, &device->tuning, NOISE_PAIRS, &s->search->clock, &estimate, &pairs);
+    if (measured == ONP_ERR_MISMATCH)
+        return onp_fail(&device->context->log, measured,
+                        "the %s tiles of this device's class give two results for one input",
+                        onp_tuned_op_name(s->op));
+    ONP_TRY(measured);
     if (pairs == 0) {
         report(s, NULL, ONP_TUNE_SKIPPED, NULL, 0, "the time was over before the first candidate");
         s->search->clock.stopped = true;
@@ -249,7 +255,7 @@ enum onp_status onp_tune_op(struct onp_tune_search *search, enum onp_tuned_op op
     struct op_search s = {.search = search, .op = op, .seed = search->seed};
     const struct onp_tuned present = search->device->tuned[op];
     *winner = (struct onp_tune_winner){0};
-    onp_tune_collect(onp_tuned_op_name(op), search->graphs, &s.shapes);
+    onp_tune_collect(op, search->graphs, &s.shapes);
     if (s.shapes.count == 0) return ONP_OK;
     list_candidates(&s, &present);
     search->device->tuned[op].set = false;

@@ -31,7 +31,7 @@ size_t onp_tune_space(const struct onp_device *device, enum onp_tuned_op op,
 #define ONP_TUNE_SHAPES 48
 #define ONP_TUNE_PAIRS  64
 
-// The distinct shapes of one op in some graphs.
+// The distinct shapes that take one op's tiles in some graphs.
 struct onp_tune_shapes {
     size_t count;
     const struct onp_node *node[ONP_TUNE_SHAPES];
@@ -39,7 +39,7 @@ struct onp_tune_shapes {
     double seconds[ONP_TUNE_SHAPES];                   // of the class's tiles, once measured
     double weight[ONP_TUNE_SHAPES];                    // of a second, so that graphs count alike
 };
-void onp_tune_collect(const char *op, struct onp_graph *const graphs[ONP_MODALITY_COUNT],
+void onp_tune_collect(enum onp_tuned_op op, struct onp_graph *const graphs[ONP_MODALITY_COUNT],
                       struct onp_tune_shapes *shapes);
 
 struct onp_tune_clock {

@@ -29,7 +29,8 @@ static bool same_tensor(const struct onp_tensor *a, const struct onp_tensor *b) 
 static bool same_shape(const struct onp_node *a, const struct onp_node *b) {
     for (int s = 0; s < ONP_MAX_SRC; s++)
         if (!same_tensor(a->src[s], b->src[s])) return false;
-    return same_tensor(a->dst, b->dst) && memcmp(a->params, b->params, ONP_PARAMS_SIZE) == 0;
+    return a->op == b->op && same_tensor(a->dst, b->dst) &&
+           memcmp(a->params, b->params, ONP_PARAMS_SIZE) == 0;
 }
 
 // Indices decide what is computed, so they are copied; those that a model computes are unknown.
@@ -52,13 +53,15 @@ static void collect_node(const struct onp_node *node, int graph, struct onp_tune
     shapes->calls[i][graph] += 1.0;
 }
 
-void onp_tune_collect(const char *op, struct onp_graph *const graphs[ONP_MODALITY_COUNT],
+void onp_tune_collect(enum onp_tuned_op op, struct onp_graph *const graphs[ONP_MODALITY_COUNT],
                       struct onp_tune_shapes *shapes) {
     memset(shapes, 0, sizeof *shapes);
     for (int g = 0; g < ONP_MODALITY_COUNT; g++)
         for (size_t i = 0; graphs[g] && i < onp_graph_node_count(graphs[g]); i++) {
             const struct onp_node *node = onp_graph_node(graphs[g], i);
-            if (strcmp(node->op->name, op) == 0 && can_copy(node)) collect_node(node, g, shapes);
+            enum onp_tuned_op tiles;
+            if (onp_tuned_op_of(node->op->name, &tiles) && tiles == op && can_copy(node))
+                collect_node(node, g, shapes);
         }
 }
 
@@ -74,16 +77,19 @@ struct side {
 };
 
 struct filler {
-    struct onp_rng rng;
+    uint64_t seed;
     int64_t cols;
     float scale;
 };
 
+// A row's values follow from its number: rows are asked for in any order, by several threads.
 static enum onp_status fill(void *user, int64_t first, int64_t count, float *rows) {
-    struct filler *filler = user;
-    (void)first; // called in ascending order
-    for (int64_t i = 0; i < count * filler->cols; i++)
-        rows[i] = filler->scale * onp_rng_normal(&filler->rng);
+    const struct filler *filler = user;
+    for (int64_t r = 0; r < count; r++) {
+        struct onp_rng rng = {filler->seed ^ (uint64_t)(first + r) * 0xd1342543de82ef95ul};
+        for (int64_t c = 0; c < filler->cols; c++)
+            rows[r * filler->cols + c] = filler->scale * onp_rng_normal(&rng);
+    }
     return ONP_OK;
 }
 
@@ -95,7 +101,7 @@ static struct onp_tensor *copy_weight(struct side *side, const struct onp_tensor
     if (product || x->layout == ONP_LAYOUT_PANELS)
         onp_matmul_weight_layout(side->device, x->dtype, x->rows, x->cols, &copy->layout,
                                  &copy->panel);
-    struct filler filler = {rng, x->cols, x->rows > 1 ? 1.0f / sqrtf((float)x->cols) : 1.0f};
+    struct filler filler = {rng.state, x->cols, x->rows > 1 ? 1.0f / sqrtf((float)x->cols) : 1.0f};
     if (onp_weight_upload(side->device, copy, fill, &filler) != ONP_OK)
         return onp_graph_error(side->graph, ONP_ERR_DEVICE_MEMORY, "%s", onp_last_error());
     return copy;
@@ -122,7 +128,8 @@ static void copy_node(struct side *side, const struct onp_node *node, uint64_t s
     for (int s = 0; s < ONP_MAX_SRC; s++) {
         const struct onp_tensor *x = node->src[s];
         const bool product =
-            node->op == &onp_op_matmul && (s == ONP_MATMUL_W || s == ONP_MATMUL_GATE);
+            (node->op == &onp_op_matmul && (s == ONP_MATMUL_W || s == ONP_MATMUL_GATE)) ||
+            (node->op == &onp_op_conv_norm && s == ONP_CONV_NORM_W);
         const struct onp_rng rng = {seed + (uint64_t)s * 7919u};
         if (!x) continue;
         src[s] = x->role == ONP_ROLE_WEIGHT ? copy_weight(side, x, product, rng)

@@ -61,22 +61,30 @@ bool onp_tuned_fits(struct onp_device *device, enum onp_tuned_op op, const struc
     return true;
 }
 
-enum onp_status onp_tuned_selftest(struct onp_device *device, enum onp_tuned_op op,
-                                   char why[ONP_TUNING_WHY]) {
-    const struct onp_op *o = op_of(op);
+static enum onp_status check_op(struct onp_device *device, const struct onp_op *op,
+                                char why[ONP_TUNING_WHY]) {
     struct onp_selftest_summary summary = {0};
-    for (size_t i = 0; o && i < o->case_count; i++) {
-        if (o->cases[i].slow) continue;
+    for (size_t i = 0; i < op->case_count; i++) {
+        if (op->cases[i].slow) continue;
         const enum onp_status status =
-            onp_check_case(device, o, &o->cases[i], 1 + i, NULL, NULL, &summary);
+            onp_check_case(device, op, &op->cases[i], 1 + i, NULL, NULL, &summary);
         if (status != ONP_OK) {
             snprintf(why, ONP_TUNING_WHY, "%.600s", onp_last_error());
             return status;
         }
         if (summary.failed == 0) continue;
         snprintf(why, ONP_TUNING_WHY, "case \"%s\" of %s differs from the C reference",
-                 o->cases[i].label, o->name);
+                 op->cases[i].label, op->name);
         return ONP_ERR_MISMATCH;
+    }
+    return ONP_OK;
+}
+
+enum onp_status onp_tuned_selftest(struct onp_device *device, enum onp_tuned_op op,
+                                   char why[ONP_TUNING_WHY]) {
+    for (const struct onp_op *const *o = onp_ops; *o; o++) {
+        enum onp_tuned_op tiles;
+        if (onp_tuned_op_of((*o)->name, &tiles) && tiles == op) ONP_TRY(check_op(device, *o, why));
     }
     return ONP_OK;
 }

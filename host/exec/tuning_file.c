@@ -83,6 +83,11 @@ bool onp_tuned_op_find(const char *name, size_t length, enum onp_tuned_op *op) {
     return false;
 }
 
+bool onp_tuned_op_of(const char *op, enum onp_tuned_op *tiles) {
+    if (strcmp(op, "conv_norm") == 0) op = op_names[ONP_TUNED_MATMUL];
+    return onp_tuned_op_find(op, strlen(op), tiles);
+}
+
 // --- Parsing ------------------------------------------------------------------------------------
 
 #define MAX_LINE 384

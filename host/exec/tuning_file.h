@@ -53,6 +53,8 @@ void onp_tuning_describe(const struct onp_tuning *tiles, const struct onp_tuning
                          enum onp_tuned_op op, char *text, size_t size);
 
 const char *onp_tuned_op_name(enum onp_tuned_op op); // "matmul"
+// Whose tiles an op takes: its own, or another's that its kernels are built on. False: none.
+bool onp_tuned_op_of(const char *op, enum onp_tuned_op *tiles);
 bool onp_tuned_op_find(const char *name, size_t length, enum onp_tuned_op *op);
 
 struct onp_tuning_section {
