@@ -220,7 +220,8 @@ def run_kind(kind, options, weights, environment, locks, report):
             processes.append(Process(name, options, environment))
             stack.callback(processes[-1].close)
         report['versions'].update({p.name: p.version for p in processes})
-        cases = [(i, c) for i, c in enumerate(CASES) if c[1] == kind]
+        wanted = dict(all=(True, False), one=(True,), offline=(False,))[options.batches]
+        cases = [(i, c) for i, c in enumerate(CASES) if c[1] == kind and (c[2] == 1) in wanted]
         ready = [(c, prepare(processes, options, weights, c, i, locks)) for i, c in cases]
         for case, entry in ready:
             measure(processes, entry, max(2, round(case[4] * options.rounds)), locks, report['peaks'])
@@ -285,7 +286,8 @@ def arguments():
     a.add_argument('--seed', type=int, default=1)
     a.add_argument('--peers', default=PEERS, help=f'in the order of turns; ours first ({PEERS}; also '
                    'ours-f16, eager-int8, onnxruntime-int8, openvino-bf16)')
-    a.add_argument('--kinds', default='image,audio,text')
+    a.add_argument('--kinds', default='image,audio,text', help='in this order')
+    a.add_argument('--batches', choices=('all', 'one', 'offline'), default='all')
     a.add_argument('--rounds', type=int, default=8, help='about so many; offline fewer')
     a.add_argument('--threads', type=int, default=os.cpu_count())
     a.add_argument('--explore', action='store_true', help='try every setting of every framework')
