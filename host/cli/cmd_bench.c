@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/bench/compare.h"
+#include "cli/bench/html.h"
 #include "cli/bench/report.h"
 #include "cli/commands.h"
 #include "cli/output.h"
@@ -140,6 +142,8 @@ static int report(const struct onp_bench *bench) {
     if (!document) return onp_cli_fail("out of memory");
     int code = ONP_CLI_OK;
     if (bench->options.json) code = onp_bench_report_write(document, bench->options.json);
+    if (code == ONP_CLI_OK && bench->options.html)
+        code = onp_bench_html_write(document, bench->options.html);
     if (code == ONP_CLI_OK) onp_bench_report_print(document);
     json_decref(document);
     return code;
@@ -149,6 +153,7 @@ static int run(struct onp_bench *bench) {
     int code = check_options(&bench->options);
     // A run of minutes is not to end at a folder that is not there.
     if (code == ONP_CLI_OK && bench->options.json) code = onp_cli_output_check(bench->options.json);
+    if (code == ONP_CLI_OK && bench->options.html) code = onp_cli_output_check(bench->options.html);
     if (code == ONP_CLI_OK) code = make_cold(bench);
     if (code == ONP_CLI_OK) code = onp_cli_session_begin(&bench->session, &bench->options.settings);
     if (code == ONP_CLI_OK) code = measure(bench);
@@ -171,7 +176,8 @@ static void clean(struct onp_bench *bench) {
     free(bench);
 }
 
-static int parse(struct onp_bench_options *o, int argc, char **argv, bool *go_on) {
+static int parse(struct onp_bench_options *o, int argc, char **argv, size_t *positional,
+                 bool *go_on) {
     const struct onp_cli_option options[] = {
         ONP_CLI_OPT("synthetic", 0, ONP_CLI_STRING, "SIZE", &o->synthetic,
                     "a model without a file: full, micro, or width,\n"
@@ -201,12 +207,19 @@ static int parse(struct onp_bench_options *o, int argc, char **argv, bool *go_on
                     "seconds (the default), nothing, whatever it takes"),
         ONP_CLI_OPT("json", 0, ONP_CLI_STRING, "FILE", &o->json,
                     "write the report with all samples; an existing file\nis replaced"),
+        ONP_CLI_OPT("html", 0, ONP_CLI_STRING, "FILE", &o->html, "write it as a page with plots"),
+        ONP_CLI_OPT("report", 0, ONP_CLI_STRING, "FILE", &o->kept,
+                    "with --html: measure nothing, show this JSON report"),
+        ONP_CLI_OPT_FLAG("compare", 0, &o->compare, "measure nothing, compare two JSON reports"),
         ONP_CLI_DEVICE_OPTIONS(&o->settings),
         ONP_CLI_LOG_OPTIONS(&o->settings),
     };
     const struct onp_cli_usage usage = {
         .command = "bench",
-        .synopsis = "[--synthetic SIZE | --model FILE] [--quick] [--json FILE] ...",
+        .synopsis = "[--synthetic SIZE | --model FILE] [--quick] [--json FILE] [--html FILE] ...\n"
+                    "--compare A.json B.json",
+        .positional = "REPORT",
+        .max_positional = 2,
         .about =
             "Measures a device with this model: what it can do at most, how near each kernel\n"
             "comes, and what a user gets: one query at a time, lists, and queries that arrive\n"
@@ -214,10 +227,21 @@ static int parse(struct onp_bench_options *o, int argc, char **argv, bool *go_on
             "that comes with the program. bench/README.md describes the report.",
         .options = options,
         .option_count = sizeof options / sizeof options[0]};
-    size_t positional;
     int code;
-    *go_on = onp_cli_parse(&usage, argc, argv, &positional, &code);
+    *go_on = onp_cli_parse(&usage, argc, argv, positional, &code);
     return code;
+}
+
+// Measures, or looks at what was measured before.
+static int act(struct onp_bench *bench, size_t positional) {
+    const struct onp_bench_options *o = &bench->options;
+    if (o->compare && positional != 2)
+        return onp_cli_wrong("bench", "--compare takes two reports: A.json B.json");
+    if (o->compare) return onp_bench_compare(o->argv[0], o->argv[1]);
+    if (positional > 0) return onp_cli_wrong("bench", "unexpected argument '%s'", o->argv[0]);
+    if (o->kept && !o->html)
+        return onp_cli_wrong("bench", "--report shows a report as a page: name it with --html");
+    return o->kept ? onp_bench_html_convert(o->kept, o->html) : run(bench);
 }
 
 int onp_cli_cmd_bench(int argc, char **argv) {
@@ -227,8 +251,9 @@ int onp_cli_cmd_bench(int argc, char **argv) {
     bench->options.argc = argc;
     bench->options.argv = argv;
     bool go_on;
-    int code = parse(&bench->options, argc, argv, &go_on);
-    if (go_on) code = run(bench);
+    size_t positional;
+    int code = parse(&bench->options, argc, argv, &positional, &go_on);
+    if (go_on) code = act(bench, positional);
     clean(bench);
     return code;
 }

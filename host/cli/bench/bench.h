@@ -28,7 +28,7 @@ enum onp_bench_accuracy {
 
 struct onp_bench_options {
     struct onp_cli_settings settings;
-    const char *synthetic, *json, *html, *kind, *scenario;
+    const char *synthetic, *json, *html, *kept, *kind, *scenario; // kept: a report, only shown
     bool quick, compare, cold;
     int accuracy; // enum onp_bench_accuracy
     uint64_t seconds, min_samples, seed;
