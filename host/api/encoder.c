@@ -1,33 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
-#include "api/internal.h"
+#include "api/runs.h"
 #include "backend/backend.h"
-#include "exec/exec.h"
-
-struct onp_encoder {
-    struct onp_device *device;
-    const struct onp_model *model;
-    struct onp_encoder_params params;
-    struct onp_weights *weights;
-    struct onp_graph *graph;
-    struct onp_exec *exec;
-    struct onp_encoder_stats stats;
-    uint32_t limit[ONP_MODALITY_COUNT]; // items per run, at most stats.max_batch
-    // The batch being gathered: largest over the modalities.
-    const void **items;
-    int32_t *lengths;
-    size_t *positions; // index of each item among the caller's inputs
-    float *rows;
-};
-
-static double seconds_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static const struct onp_log *log_of(const struct onp_encoder *encoder) {
     return &encoder->device->context->log;
@@ -120,7 +95,8 @@ static enum onp_status choose_batch(struct onp_encoder *encoder, enum onp_modali
             if (bytes <= limit || count == 1) break;
         }
     }
-    encoder->stats.max_batch[modality] = encoder->limit[modality] = (uint32_t)count;
+    encoder->stats.max_batch[modality] = (uint32_t)count;
+    onp_runs_limit(encoder, modality);
     if (bytes > encoder->stats.arena_bytes) encoder->stats.arena_bytes = bytes;
     return ONP_OK;
 }
@@ -147,26 +123,19 @@ static enum onp_status check_memory(struct onp_encoder *encoder) {
         onp_dtype_name(encoder->params.dtype), arena);
 }
 
-static enum onp_status prepare(struct onp_encoder *encoder, const struct onp_batch *batch,
-                               bool explain, struct onp_tensor **embeddings) {
-    onp_graph_reset(encoder->graph);
-    *embeddings = encoder->model->family->build(encoder->model->hparams, encoder->weights,
-                                                encoder->graph, batch);
-    return onp_exec_prepare(encoder->exec, encoder->graph, explain);
-}
-
 static enum onp_status warm(struct onp_encoder *encoder, enum onp_modality modality, int32_t count,
                             int64_t length, bool explain) {
     struct onp_blank_batch blank;
     struct onp_tensor *embeddings;
     ONP_TRY(onp_blank_batch_create(encoder->model, modality, count, length, &blank));
-    const enum onp_status status = prepare(encoder, &blank.batch, explain, &embeddings);
+    const enum onp_status status =
+        onp_runs_prepare(encoder, encoder->runs[0].graph, &blank.batch, explain, &embeddings);
     onp_blank_batch_free(&blank);
     return status;
 }
 
-// Prepares the largest and the smallest batch of each branch: the arena is reserved and whatever
-// either needs is compiled. Prepared in order of size so that a batch of one is explained.
+// Prepares the largest and the smallest batches of each branch: the arena is reserved and whatever
+// they need is compiled. Prepared in order of size so that a batch of one is explained.
 static enum onp_status warm_up(struct onp_encoder *encoder) {
     for (int i = 0; i < ONP_MODALITY_COUNT; i++) {
         const enum onp_modality m = (enum onp_modality)i;
@@ -176,22 +145,14 @@ static enum onp_status warm_up(struct onp_encoder *encoder) {
         if (encoder->model->family->item_rows(encoder->model->hparams, m, shortest) < 2)
             shortest = longest; // one frame takes more than that
         ONP_TRY(warm(encoder, m, (int32_t)encoder->stats.max_batch[m], longest, false));
+        const int64_t part = longest / ONP_SHORT_ITEMS; // as many more of these as it is shorter
+        if (encoder->most_items[m] > encoder->stats.max_batch[m] &&
+            encoder->model->family->item_rows(encoder->model->hparams, m, part) > 1)
+            ONP_TRY(warm(encoder, m, (int32_t)encoder->most_items[m], part, false));
         ONP_TRY(warm(encoder, m, 1, longest, encoder->params.explain));
         ONP_TRY(warm(encoder, m, 1, shortest, false));
     }
     return ONP_OK;
-}
-
-static enum onp_status reserve_batch(struct onp_encoder *encoder) {
-    size_t most = 1;
-    for (int m = 0; m < ONP_MODALITY_COUNT; m++)
-        if (encoder->stats.max_batch[m] > most) most = encoder->stats.max_batch[m];
-    encoder->items = calloc(most, sizeof *encoder->items);
-    encoder->lengths = calloc(most, sizeof *encoder->lengths);
-    encoder->positions = calloc(most, sizeof *encoder->positions);
-    encoder->rows = calloc(most * encoder->model->info.embed_dim, sizeof *encoder->rows);
-    if (encoder->items && encoder->lengths && encoder->positions && encoder->rows) return ONP_OK;
-    return onp_fail(log_of(encoder), ONP_ERR_MEMORY, "no memory for batches of %zu items", most);
 }
 
 // Branches asked for must be able to embed; those that are only partly there say what they lack.
@@ -220,16 +181,15 @@ static enum onp_status create(struct onp_encoder *encoder) {
     ONP_TRY(check_branches(encoder->model, encoder->params.modalities, log));
     ONP_TRY(place_weights(encoder));
     ONP_TRY(check_memory(encoder));
-    double start = seconds_now();
+    double start = onp_seconds_now();
     ONP_TRY(load_weights(encoder));
-    encoder->stats.load_seconds = seconds_now() - start;
-    ONP_TRY(onp_graph_create(log, &encoder->graph));
+    encoder->stats.load_seconds = onp_seconds_now() - start;
+    for (int i = 0; i < ONP_RUNS; i++) ONP_TRY(onp_graph_create(log, &encoder->runs[i].graph));
     ONP_TRY(onp_exec_create(encoder->device, &encoder->exec));
-    start = seconds_now();
+    start = onp_seconds_now();
     ONP_TRY(warm_up(encoder));
-    encoder->stats.compile_seconds = seconds_now() - start;
+    encoder->stats.compile_seconds = onp_seconds_now() - start;
     encoder->stats.arena_bytes = onp_exec_arena_bytes(encoder->exec);
-    ONP_TRY(reserve_batch(encoder));
     if (encoder->params.profile) ONP_TRY(onp_exec_profile_enable(encoder->exec, true));
     onp_log(log, ONP_LOG_INFO, "weights loaded in %.2f s, kernels ready in %.2f s (tiles: %s)",
             encoder->stats.load_seconds, encoder->stats.compile_seconds,
@@ -265,8 +225,8 @@ enum onp_status onp_encoder_create(struct onp_device *device, const struct onp_m
 
 void onp_encoder_destroy(struct onp_encoder *encoder) {
     if (!encoder) return;
+    onp_runs_free(encoder);
     onp_exec_destroy(encoder->exec);
-    onp_graph_destroy(encoder->graph);
     if (encoder->weights) {
         size_t count;
         struct onp_weight *list = encoder->model->family->weights_list(encoder->weights, &count);
@@ -275,64 +235,7 @@ void onp_encoder_destroy(struct onp_encoder *encoder) {
                 encoder->device->backend->buffer_destroy(list[i].tensor.buffer);
         encoder->model->family->weights_destroy(encoder->weights);
     }
-    free(encoder->items);
-    free(encoder->lengths);
-    free(encoder->positions);
-    free(encoder->rows);
     free(encoder);
-}
-
-// Runs the gathered batch and puts its rows where they belong.
-static enum onp_status run_batch(struct onp_encoder *encoder, enum onp_modality modality,
-                                 int32_t count, float *rows) {
-    const struct onp_batch batch = {.modality = modality,
-                                    .count = count,
-                                    .items = encoder->items,
-                                    .lengths = encoder->lengths,
-                                    .upstream_padding = encoder->params.upstream_padding};
-    struct onp_tensor *embeddings;
-    ONP_TRY(prepare(encoder, &batch, false, &embeddings));
-    ONP_TRY(onp_exec_run(encoder->exec));
-    ONP_TRY(onp_exec_read(encoder->exec, embeddings, encoder->rows));
-    const size_t dim = encoder->model->info.embed_dim;
-    for (int32_t i = 0; i < count; i++)
-        memcpy(rows + encoder->positions[i] * dim, encoder->rows + (size_t)i * dim,
-               dim * sizeof *rows);
-    return ONP_OK;
-}
-
-static enum onp_status embed_modality(struct onp_encoder *encoder, enum onp_modality modality,
-                                      const struct onp_input *const *inputs, size_t count,
-                                      float *rows) {
-    int32_t gathered = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (inputs[i]->modality != modality) continue;
-        encoder->items[gathered] = inputs[i]->data;
-        encoder->lengths[gathered] = onp_input_length(inputs[i]);
-        encoder->positions[gathered] = i;
-        if (++gathered < (int32_t)encoder->limit[modality]) continue;
-        ONP_TRY(run_batch(encoder, modality, gathered, rows));
-        gathered = 0;
-    }
-    return gathered > 0 ? run_batch(encoder, modality, gathered, rows) : ONP_OK;
-}
-
-enum onp_status onp_encoder_embed(struct onp_encoder *encoder,
-                                  const struct onp_input *const *inputs, size_t count,
-                                  float *rows) {
-    if (!encoder || (count > 0 && (!inputs || !rows)))
-        return onp_fail(NULL, ONP_ERR_ARGUMENT, "onp_encoder_embed: an argument is NULL");
-    unsigned wanted = 0;
-    for (size_t i = 0; i < count; i++) wanted |= ONP_BIT(inputs[i]->modality);
-    for (int m = 0; m < ONP_MODALITY_COUNT; m++)
-        if (wanted & ~encoder->params.modalities & ONP_BIT(m))
-            return onp_fail(log_of(encoder), ONP_ERR_ARGUMENT,
-                            "the encoder was created without the %s branch",
-                            onp_modality_name((enum onp_modality)m));
-    for (int m = 0; m < ONP_MODALITY_COUNT; m++)
-        if (wanted & ONP_BIT(m))
-            ONP_TRY(embed_modality(encoder, (enum onp_modality)m, inputs, count, rows));
-    return ONP_OK;
 }
 
 enum onp_status onp_encoder_get_stats(const struct onp_encoder *encoder,
@@ -340,6 +243,9 @@ enum onp_status onp_encoder_get_stats(const struct onp_encoder *encoder,
     if (!encoder || !stats)
         return onp_fail(NULL, ONP_ERR_ARGUMENT, "onp_encoder_get_stats: an argument is NULL");
     *stats = encoder->stats;
+    if (encoder->begun > 0.0 && encoder->ended > encoder->begun)
+        stats->span_seconds = encoder->ended - encoder->begun;
+    stats->busy_seconds = onp_exec_busy_seconds(encoder->exec);
     return ONP_OK;
 }
 
@@ -353,7 +259,7 @@ enum onp_status onp_encoder_limit_batch(struct onp_encoder *encoder, enum onp_mo
         return onp_fail(log_of(encoder), ONP_ERR_ARGUMENT,
                         "a batch of %u is more than the %u that the encoder was created for", most,
                         created);
-    encoder->limit[modality] = most > 0 ? most : created;
+    encoder->limit[modality] = most;
     return ONP_OK;
 }
 
@@ -370,5 +276,7 @@ enum onp_status onp_encoder_profile_enable(struct onp_encoder *encoder, bool on)
 }
 
 void onp_encoder_profile_reset(struct onp_encoder *encoder) {
-    if (encoder) onp_exec_profile_reset(encoder->exec);
+    if (!encoder) return;
+    onp_exec_profile_reset(encoder->exec);
+    encoder->begun = encoder->ended = 0.0;
 }

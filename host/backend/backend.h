@@ -105,7 +105,10 @@ struct onp_gemm {
 struct onp_timing {
     uint32_t tag; // given at launch
     double seconds;
+    uint64_t begin_ns, end_ns; // the same on that clock's scale
 };
+
+struct onp_mark; // a point in the queue; each back end's own, NULL where nothing is queued
 
 struct onp_device {
     const struct onp_backend *backend;
@@ -142,6 +145,9 @@ struct onp_backend {
     // Queues a copy to the device; `data` must stay as it is until finish or the next read.
     enum onp_status (*buffer_send)(struct onp_buffer *buffer, uint64_t offset, const void *data,
                                    uint64_t bytes);
+    // Queues a copy from the device; `data` is filled once a mark made later has been waited for.
+    enum onp_status (*buffer_fetch)(struct onp_buffer *buffer, uint64_t offset, void *data,
+                                    uint64_t bytes);
 
     // Compiles every (source, defines) not yet compiled on this device, in parallel where the
     // driver allows it, through the disk cache, and sets launches[i]->kernel. NULL on `ref`.
@@ -153,6 +159,10 @@ struct onp_backend {
     enum onp_status (*gemm)(struct onp_device *device, const struct onp_gemm *gemm, uint32_t tag);
     enum onp_status (*flush)(struct onp_device *device);  // lets queued work begin; does not wait
     enum onp_status (*finish)(struct onp_device *device); // waits for all queued work
+    // Marks the end of what is queued so far, and lets it begin. Waiting for the mark reports
+    // failures of that work and frees the mark, also on failure.
+    enum onp_status (*mark)(struct onp_device *device, struct onp_mark **mark);
+    enum onp_status (*wait)(struct onp_device *device, struct onp_mark *mark);
 
     // Collects times of what is launched while on. Takes (and forgets) those finished so far;
     // *timings is malloc'ed.

@@ -8,23 +8,51 @@
 #include <time.h>
 
 #include "cli/log.h"
+#include "cli/prepare.h"
 #include "cli/progress.h"
 #include "cli/session.h"
 
-// Items prepared at a time; prepared pictures and sounds take about 1 MB each.
-enum { CHUNK = 64, CHUNK_MOST = 512 };
+// CHUNK items are prepared before the weights are loaded: bad input at the front of a list fails at
+// once. WINDOW items at most are prepared, on the device or waiting for an earlier one's row.
+enum { CHUNK = 64, CHUNK_MOST = 512, WINDOW = 1024, FLIGHTS = 2 };
+
+struct entry {
+    struct onp_input *input; // until its row is there
+    size_t bytes;
+    bool done, bad;
+    double prepare, encode; // seconds
+};
+
+// Items of one modality that wait for a run, in order.
+struct group {
+    size_t *indices, count;
+    const struct onp_input **inputs;
+};
+
+// A run on the device.
+struct flight {
+    size_t *indices, count;
+    double submitted;
+};
 
 struct run {
     struct onp_cli_session *session;
     const struct onp_cli_items *items;
     const struct onp_cli_sink *sink;
-    size_t chunk;
-    struct onp_input **inputs; // of the chunk, the good ones only
-    size_t *indices;           // which items they are
-    size_t ready, done, skipped;
-    double *seconds; // that preparing each of them took
-    float *rows;
+    struct onp_cli_preparer *preparer;
+    size_t chunk, window, run_most; // items
+    struct entry *entries;          // a ring of `window`: item i is at i % window
+    float *rows, *scratch;          // of the ring; of one run
+    struct group groups[ONP_MODALITY_COUNT];
+    struct flight flights[FLIGHTS];
+    unsigned oldest, flying;  // of flights
+    size_t taken, delivered;  // items, in their order
+    size_t embedded, skipped; // items
+    double collected;         // when the last run was
+    bool exact; // upstream's padding: a row depends on its batch, so no run may cross a chunk's end
     bool begun;
+    bool all_ready; // no item is missing that could join a run
+    bool blocked;   // more are prepared only after a run has ended
 };
 
 static double now(void) {
@@ -33,16 +61,11 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-// --- Preparing ---------------------------------------------------------------------------------
-
-static enum onp_status prepare(const struct onp_cli_session *session,
-                               const struct onp_cli_item *item, struct onp_input **input) {
-    const struct onp_model *model = session->model;
-    enum onp_text_mode mode = session->settings->mode ? ONP_TEXT_DATASET : ONP_TEXT_HUB;
-    if (item->kind == ONP_TEXT) return onp_input_text(model, item->value, item->bytes, mode, input);
-    if (item->kind == ONP_IMAGE) return onp_input_image_file(model, item->value, input);
-    return onp_input_audio_file(model, item->value, input);
+static struct entry *entry_of(struct run *run, size_t index) {
+    return &run->entries[index % run->window];
 }
+
+// --- Taking what is prepared -------------------------------------------------------------------
 
 static int bad_item(struct run *run, size_t index, enum onp_status status, const char *reason) {
     if (run->sink->bad)
@@ -52,24 +75,51 @@ static int bad_item(struct run *run, size_t index, enum onp_status status, const
     return run->session->settings->keep_going ? ONP_CLI_OK : ONP_CLI_FAILED;
 }
 
-static int prepare_item(struct run *run, size_t index) {
-    const struct onp_cli_item *item = &run->items->list[index];
-    if (item->fault) return bad_item(run, index, ONP_ERR_IO, item->fault);
-    struct onp_input *input = NULL;
-    const double start = now();
-    onp_cli_capture();
-    enum onp_status status = prepare(run->session, item, &input);
-    const char *reason = onp_cli_release(status);
-    if (status != ONP_OK) return bad_item(run, index, status, reason);
-    run->indices[run->ready] = index;
-    run->seconds[run->ready] = now() - start;
-    run->inputs[run->ready++] = input;
-    return ONP_CLI_OK;
+static int take(struct run *run, struct onp_cli_prepared *prepared) {
+    const size_t index = run->taken++;
+    struct entry *entry = entry_of(run, index);
+    onp_cli_say_captured(prepared->said, true);
+    prepared->said = NULL;
+    *entry = (struct entry){
+        .input = prepared->input, .bytes = prepared->bytes, .prepare = prepared->seconds};
+    if (entry->input) {
+        struct group *group = &run->groups[onp_input_modality(entry->input)];
+        group->indices[group->count] = index;
+        group->inputs[group->count++] = entry->input;
+        return ONP_CLI_OK;
+    }
+    entry->done = entry->bad = true;
+    const char *reason = prepared->reason ? prepared->reason : onp_status_name(prepared->status);
+    const int code = bad_item(run, index, prepared->status, reason);
+    onp_cli_prepared_free(prepared);
+    return code;
 }
 
-static void release_inputs(struct run *run) {
-    for (size_t i = 0; i < run->ready; i++) onp_input_free(run->inputs[i]);
-    run->ready = 0;
+static bool chunk_is_full(const struct run *run) {
+    size_t waiting = 0;
+    for (int m = 0; m < ONP_MODALITY_COUNT; m++) waiting += run->groups[m].count;
+    return run->exact && run->taken % run->chunk == 0 && waiting > 0;
+}
+
+// Takes what is ready, with `wait` at least one item if there can be one.
+static int take_ready(struct run *run, bool wait) {
+    int code = ONP_CLI_OK;
+    run->all_ready = run->blocked = false;
+    while (code == ONP_CLI_OK) {
+        struct onp_cli_prepared prepared;
+        if (run->taken == run->items->count || chunk_is_full(run)) {
+            run->all_ready = true;
+            break;
+        }
+        const bool room = run->taken - run->delivered < run->window;
+        if (!room || !onp_cli_preparer_take(run->preparer, wait, &prepared)) {
+            run->blocked = !room || wait;
+            break;
+        }
+        code = take(run, &prepared);
+        wait = false;
+    }
+    return code;
 }
 
 // --- Embedding ---------------------------------------------------------------------------------
@@ -99,15 +149,91 @@ static int create_encoder(struct run *run) {
         onp_encoder_create(session->device, session->model, &params, &session->encoder));
 }
 
+// Where the device is the processor, preparing must not slow it down.
+static void yield_to_device(const struct run *run) {
+    if (onp_device_get_info(run->session->device)->type == ONP_DEVICE_CPU)
+        onp_cli_preparer_yield(run->preparer);
+}
+
 static int begin(struct run *run) {
     if (run->begun) return ONP_CLI_OK;
     run->begun = true;
     int code = create_encoder(run);
     if (code != ONP_CLI_OK) return code;
+    yield_to_device(run);
     onp_cli_progress_start("embedding", run->items->count, !run->session->settings->quiet);
     bool begun = !run->sink->begin || run->sink->begin(run->sink->user, &run->session->info);
-    return begun ? ONP_CLI_OK : ONP_CLI_FAILED;
+    if (!begun) return ONP_CLI_FAILED;
+    return take_ready(run, false); // much may have become ready meanwhile
 }
+
+static bool is_full(const struct run *run, const struct group *group) {
+    if (group->count >= run->run_most) return true;
+    return group->count > 0 &&
+           onp_encoder_fitting(run->session->encoder, group->inputs, group->count) < group->count;
+}
+
+// The group to be run now: one that fills a run, or the one whose turn it is if nothing more can
+// join it or the device has nothing to do. NULL: wait for items or for a run.
+static struct group *choose(struct run *run) {
+    struct group *best = NULL;
+    bool best_full = false, partly = run->all_ready;
+    if (run->flying == FLIGHTS) return NULL;
+    if (!run->exact) partly |= run->blocked || (run->flying == 0 && run->taken >= run->chunk);
+    for (int m = 0; m < ONP_MODALITY_COUNT; m++) {
+        struct group *group = &run->groups[m];
+        if (group->count == 0) continue;
+        const bool full = run->begun && !run->exact && is_full(run, group);
+        if (!full && (!partly || best_full)) continue;
+        if (!best || full > best_full || group->indices[0] < best->indices[0]) best = group;
+        best_full |= full;
+    }
+    return best;
+}
+
+static int submit(struct run *run, struct group *group) {
+    struct flight *flight = &run->flights[(run->oldest + run->flying) % FLIGHTS];
+    const size_t most = group->count < run->run_most ? group->count : run->run_most;
+    size_t count = 0;
+    flight->submitted = now();
+    int code =
+        onp_cli_status(onp_encoder_submit(run->session->encoder, group->inputs, most, &count));
+    if (code != ONP_CLI_OK) return code;
+    memcpy(flight->indices, group->indices, count * sizeof *group->indices);
+    flight->count = count;
+    group->count -= count;
+    memmove(group->indices, group->indices + count, group->count * sizeof *group->indices);
+    memmove(group->inputs, group->inputs + count, group->count * sizeof *group->inputs);
+    run->flying++;
+    return ONP_CLI_OK;
+}
+
+static int collect(struct run *run) {
+    struct flight *flight = &run->flights[run->oldest];
+    const size_t dim = run->session->info.embed_dim;
+    size_t count = 0, bytes = 0;
+    int code = onp_cli_status(onp_encoder_collect(run->session->encoder, run->scratch, &count));
+    if (code != ONP_CLI_OK) return code;
+    const double end = now();
+    const double start = flight->submitted > run->collected ? flight->submitted : run->collected;
+    run->collected = end;
+    for (size_t i = 0; i < flight->count; i++) {
+        struct entry *entry = entry_of(run, flight->indices[i]);
+        memcpy(run->rows + flight->indices[i] % run->window * dim, run->scratch + i * dim,
+               dim * sizeof *run->rows);
+        entry->encode = (end - start) / (double)flight->count;
+        entry->done = true;
+        bytes += entry->bytes;
+        onp_input_free(entry->input);
+        entry->input = NULL;
+    }
+    onp_cli_preparer_release(run->preparer, bytes);
+    run->oldest = (run->oldest + 1) % FLIGHTS;
+    run->flying--;
+    return ONP_CLI_OK;
+}
+
+// --- Delivering --------------------------------------------------------------------------------
 
 static bool is_finite_row(const float *row, size_t dim) {
     for (size_t i = 0; i < dim; i++)
@@ -115,50 +241,55 @@ static bool is_finite_row(const float *row, size_t dim) {
     return true;
 }
 
-static int deliver(struct run *run) {
-    size_t dim = run->session->info.embed_dim;
-    for (size_t i = 0; i < run->ready; i++) {
-        size_t index = run->indices[i];
-        const float *row = run->rows + i * dim;
-        int code = ONP_CLI_OK;
-        if (!is_finite_row(row, dim))
-            code = bad_item(run, index, ONP_ERR_MISMATCH,
-                            "its embedding is not finite; try --dtype f32 and 'onepeace selftest'");
-        else if (!run->sink->row(run->sink->user, index, row))
-            code = ONP_CLI_FAILED;
-        else
-            run->done++;
-        if (code != ONP_CLI_OK) return code;
-    }
+static int deliver_row(struct run *run, size_t index) {
+    const size_t dim = run->session->info.embed_dim;
+    const struct entry *entry = entry_of(run, index);
+    const float *row = run->rows + index % run->window * dim;
+    if (run->sink->time) run->sink->time(run->sink->user, index, entry->prepare, entry->encode);
+    if (!is_finite_row(row, dim))
+        return bad_item(run, index, ONP_ERR_MISMATCH,
+                        "its embedding is not finite; try --dtype f32 and 'onepeace selftest'");
+    if (!run->sink->row(run->sink->user, index, row)) return ONP_CLI_FAILED;
+    run->embedded++;
     return ONP_CLI_OK;
 }
 
-static int encode(struct run *run) {
-    const double start = now();
-    int code = onp_cli_status(onp_encoder_embed(run->session->encoder,
-                                                (const struct onp_input *const *)run->inputs,
-                                                run->ready, run->rows));
-    const double share = (now() - start) / (double)run->ready;
-    for (size_t i = 0; i < run->ready && code == ONP_CLI_OK && run->sink->time; i++)
-        run->sink->time(run->sink->user, run->indices[i], run->seconds[i], share);
+// What is done, as far as nothing before it is missing.
+static int deliver(struct run *run) {
+    const size_t before = run->delivered;
+    int code = ONP_CLI_OK;
+    while (code == ONP_CLI_OK && run->delivered < run->taken &&
+           entry_of(run, run->delivered)->done) {
+        if (!entry_of(run, run->delivered)->bad) code = deliver_row(run, run->delivered);
+        run->delivered++;
+        const bool end = run->delivered % run->chunk == 0 || run->delivered == run->items->count;
+        if (code == ONP_CLI_OK && end && run->sink->chunk_end &&
+            !run->sink->chunk_end(run->sink->user))
+            code = ONP_CLI_FAILED;
+    }
+    if (run->delivered > before) onp_cli_progress_step(run->delivered);
     return code;
 }
 
-static int embed_chunk(struct run *run, size_t first) {
-    size_t last = first + run->chunk;
-    if (last > run->items->count) last = run->items->count;
-    int code = ONP_CLI_OK;
-    for (size_t i = first; i < last && code == ONP_CLI_OK; i++) code = prepare_item(run, i);
-    if (code == ONP_CLI_OK && run->ready > 0) {
-        code = begin(run);
-        if (code == ONP_CLI_OK) code = encode(run);
-        if (code == ONP_CLI_OK) code = deliver(run);
+// Queues a run if there is one; else waits: for items as long as another run can be queued, then
+// for the device.
+static int step(struct run *run) {
+    int code = take_ready(run, false);
+    struct group *group = code == ONP_CLI_OK ? choose(run) : NULL;
+    if (code == ONP_CLI_OK && !group && run->flying < FLIGHTS && !run->all_ready) {
+        code = take_ready(run, true);
+        if (code == ONP_CLI_OK) group = choose(run);
     }
-    release_inputs(run);
-    if (code == ONP_CLI_OK && run->sink->chunk_end && !run->sink->chunk_end(run->sink->user))
-        code = ONP_CLI_FAILED;
-    onp_cli_progress_step(last);
-    return code;
+    if (code == ONP_CLI_OK && group && !run->begun) {
+        code = begin(run);
+        if (code == ONP_CLI_OK) group = choose(run);
+    }
+    if (code != ONP_CLI_OK) return code;
+    if (group)
+        code = submit(run, group);
+    else if (run->flying == FLIGHTS || (run->flying > 0 && (run->all_ready || run->blocked)))
+        code = collect(run);
+    return code == ONP_CLI_OK ? deliver(run) : code;
 }
 
 // --- Reports -----------------------------------------------------------------------------------
@@ -188,6 +319,11 @@ static void print_profile(struct onp_encoder *encoder) {
     }
     fprintf(stderr, "%-16s %-24s %-36s %8s %10.3f\n", "total", "", "", "", 1e3 * total);
     onp_free(list);
+    struct onp_encoder_stats stats;
+    if (onp_encoder_get_stats(encoder, &stats) == ONP_OK && stats.span_seconds > 0.0)
+        fprintf(stderr,
+                "device busy %.1f %% of %.3f s from the first run's start to the last one's end\n",
+                100.0 * stats.busy_seconds / stats.span_seconds, stats.span_seconds);
 }
 
 static void print_stats(const struct run *run) {
@@ -208,7 +344,7 @@ static int report(const struct run *run, int code) {
     if (s->profile && run->session->encoder) print_profile(run->session->encoder);
     if (run->skipped == 0) return ONP_CLI_OK;
     return onp_cli_fail("%zu of %zu items skipped, %zu embedded", run->skipped, run->items->count,
-                        run->done);
+                        run->embedded);
 }
 
 // --- The whole run -----------------------------------------------------------------------------
@@ -247,21 +383,61 @@ static int check_faults(const struct run *run) {
     return ONP_CLI_OK;
 }
 
-static int allocate(struct run *run) {
-    size_t batch = (size_t)run->session->settings->batch;
+static void choose_sizes(struct run *run) {
+    const size_t batch = (size_t)run->session->settings->batch, count = run->items->count;
+    run->exact = run->session->settings->upstream_padding;
     run->chunk = CHUNK;
     if (batch > 1) run->chunk = batch > CHUNK ? batch : CHUNK / batch * batch;
     // Only with upstream's padding must a chunk never cut a batch, whatever memory that takes.
-    if (run->chunk > CHUNK_MOST && !run->session->settings->upstream_padding)
-        run->chunk = CHUNK_MOST;
+    if (run->chunk > CHUNK_MOST && !run->exact) run->chunk = CHUNK_MOST;
     if (run->sink->chunk && run->chunk > run->sink->chunk) run->chunk = run->sink->chunk;
-    if (run->chunk > run->items->count) run->chunk = run->items->count;
-    run->inputs = calloc(run->chunk, sizeof(*run->inputs));
-    run->indices = calloc(run->chunk, sizeof *run->indices);
-    run->seconds = calloc(run->chunk, sizeof *run->seconds);
-    run->rows = calloc(run->chunk, (size_t)run->session->info.embed_dim * sizeof *run->rows);
-    if (run->inputs && run->indices && run->seconds && run->rows) return ONP_CLI_OK;
-    return onp_cli_fail("out of memory");
+    if (run->chunk > count) run->chunk = count;
+    run->window = 2 * run->chunk > WINDOW ? 2 * run->chunk : WINDOW;
+    if (run->window > count) run->window = count;
+    run->run_most = batch && batch < run->chunk ? batch : run->chunk;
+    if (!batch && !run->sink->chunk && !run->exact) run->run_most = run->window;
+}
+
+static int allocate(struct run *run) {
+    choose_sizes(run);
+    const size_t dim = run->session->info.embed_dim, n = run->window;
+    bool all = true;
+    all &= (run->entries = calloc(n, sizeof *run->entries)) != NULL;
+    all &= (run->rows = calloc(n, dim * sizeof *run->rows)) != NULL;
+    all &= (run->scratch = calloc(n, dim * sizeof *run->scratch)) != NULL;
+    for (int m = 0; m < ONP_MODALITY_COUNT; m++) {
+        struct group *group = &run->groups[m];
+        all &= (group->indices = calloc(n, sizeof *group->indices)) != NULL;
+        all &= (group->inputs = calloc(n, sizeof(*group->inputs))) != NULL;
+    }
+    for (int i = 0; i < FLIGHTS; i++)
+        all &= (run->flights[i].indices = calloc(n, sizeof *run->flights[i].indices)) != NULL;
+    return all ? ONP_CLI_OK : onp_cli_fail("out of memory");
+}
+
+// Runs on their way read the inputs' memory: they end before it is freed.
+static void release(struct run *run) {
+    size_t count;
+    for (; run->flying > 0; run->flying--)
+        onp_encoder_collect(run->session->encoder, run->scratch, &count);
+    onp_cli_preparer_stop(run->preparer);
+    for (size_t i = 0; i < run->window && run->entries; i++) onp_input_free(run->entries[i].input);
+    for (int m = 0; m < ONP_MODALITY_COUNT; m++) {
+        free(run->groups[m].indices);
+        free(run->groups[m].inputs);
+    }
+    for (int i = 0; i < FLIGHTS; i++) free(run->flights[i].indices);
+    free(run->entries);
+    free(run->rows);
+    free(run->scratch);
+}
+
+static int embed(struct run *run) {
+    const size_t together = run->session->settings->batch || run->exact ? run->chunk : 0;
+    int code =
+        onp_cli_preparer_start(run->session, run->items, run->window, together, &run->preparer);
+    while (code == ONP_CLI_OK && run->delivered < run->items->count) code = step(run);
+    return code;
 }
 
 int onp_cli_embed(struct onp_cli_session *session, const char *model_path,
@@ -274,14 +450,10 @@ int onp_cli_embed(struct onp_cli_session *session, const char *model_path,
     if (code == ONP_CLI_OK) code = check_branches(session, items);
     if (code == ONP_CLI_OK) code = check_tokenizer(session, items);
     if (code == ONP_CLI_OK) code = allocate(&run);
-    for (size_t i = 0; i < items->count && code == ONP_CLI_OK; i += run.chunk)
-        code = embed_chunk(&run, i);
+    if (code == ONP_CLI_OK && items->count > 0) code = embed(&run);
     onp_cli_progress_end();
+    release(&run);
     code = report(&run, code);
-    free(run.inputs);
-    free(run.indices);
-    free(run.seconds);
-    free(run.rows);
-    *rows = run.done;
+    *rows = run.embedded;
     return code;
 }

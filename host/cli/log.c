@@ -11,9 +11,20 @@
 static struct {
     enum onp_log_level level;
     bool said_error; // since the last onp_cli_status
-    bool capture;
-    char captured[2048];
 } state = {.level = ONP_LOG_INFO};
+
+// Each thread's own: items are prepared by several.
+static _Thread_local struct {
+    bool on, keep_all;
+    char error[2048];
+    struct onp_cli_said *said, **end;
+} captured;
+
+struct onp_cli_said {
+    struct onp_cli_said *next;
+    enum onp_log_level level;
+    char message[];
+};
 
 void onp_cli_log_level(enum onp_log_level level) { state.level = level; }
 enum onp_log_level onp_cli_log_get_level(void) { return state.level; }
@@ -65,17 +76,31 @@ int onp_cli_wrong(const char *command, const char *fmt, ...) {
     return ONP_CLI_USAGE;
 }
 
+// Without memory the message is lost: it is none that anything depends on.
+static void keep(enum onp_log_level level, const char *message) {
+    const size_t bytes = strlen(message) + 1;
+    struct onp_cli_said *said = malloc(sizeof *said + bytes);
+    if (!said) return;
+    said->next = NULL;
+    said->level = level;
+    memcpy(said->message, message, bytes);
+    *captured.end = said;
+    captured.end = &said->next;
+}
+
 void onp_cli_library_log(void *user, enum onp_log_level level, const char *message) {
     (void)user;
     if (level != ONP_LOG_ERROR) {
-        if (level <= state.level) print_line(level, message);
-        return;
-    }
-    if (!state.capture) {
+        if (level > state.level) return;
+        if (captured.on && captured.keep_all)
+            keep(level, message);
+        else
+            print_line(level, message);
+    } else if (!captured.on) {
         state.said_error = true;
         print_line(level, message);
-    } else if (!state.captured[0]) {
-        snprintf(state.captured, sizeof state.captured, "%s", message);
+    } else if (!captured.error[0]) {
+        snprintf(captured.error, sizeof captured.error, "%s", message);
     }
 }
 
@@ -90,13 +115,36 @@ int onp_cli_status(enum onp_status status) {
 }
 
 void onp_cli_capture(void) {
-    state.capture = true;
-    state.captured[0] = '\0';
+    captured.on = true;
+    captured.keep_all = false;
+    captured.error[0] = '\0';
+}
+
+void onp_cli_capture_all(void) {
+    onp_cli_capture();
+    captured.keep_all = true;
+    captured.said = NULL;
+    captured.end = &captured.said;
+}
+
+struct onp_cli_said *onp_cli_captured(void) {
+    struct onp_cli_said *said = captured.said;
+    captured.said = NULL;
+    return said;
+}
+
+void onp_cli_say_captured(struct onp_cli_said *said, bool print) {
+    while (said) {
+        struct onp_cli_said *next = said->next;
+        if (print) print_line(said->level, said->message);
+        free(said);
+        said = next;
+    }
 }
 
 const char *onp_cli_release(enum onp_status status) {
-    state.capture = false;
-    if (state.captured[0]) return state.captured;
+    captured.on = false;
+    if (captured.error[0]) return captured.error;
     const char *last = onp_last_error();
     return last[0] ? last : onp_status_name(status);
 }

@@ -32,8 +32,15 @@ void onp_cli_library_log(void *user, enum onp_log_level level, const char *messa
 int onp_cli_status(enum onp_status status);
 
 // While captured, the library's errors are kept instead of printed, so that the caller can say
-// which item they are about. The release returns the first of them, or the name of `status`.
+// which item they are about. The release returns the first of them, or the name of `status`; valid
+// until the next capture. Capturing concerns the calling thread alone.
 void onp_cli_capture(void);
 const char *onp_cli_release(enum onp_status status);
+// The same, keeping the other messages too, for a thread that must not print. After the release
+// they are taken once, and said (or only dropped) and freed by whoever may print; NULL is allowed.
+struct onp_cli_said;
+void onp_cli_capture_all(void);
+struct onp_cli_said *onp_cli_captured(void);
+void onp_cli_say_captured(struct onp_cli_said *said, bool print);
 
 #endif

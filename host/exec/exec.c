@@ -9,16 +9,25 @@
 #include "exec/select.h"
 #include "graph/plan.h"
 
-struct onp_exec {
-    struct onp_device *device;
-    struct onp_graph *graph; // prepared, owned by the caller
-    struct onp_buffer *arena;
-    uint64_t arena_bytes; // of the prepared graph
+// Two graphs take turns: one is prepared while the other still runs. The queue keeps its order, so
+// they share the arena.
+#define PROGRAMS 2
+#define TAG_BITS 31 // of a command's tag are its index, the rest says whose command it is
+
+struct onp_program {
+    struct onp_graph *graph; // prepared, owned by the caller; NULL: none
     struct onp_commands commands;
-    // Per node of the prepared graph.
+    // Per node of the graph.
     const struct onp_variant **variants;
     uint64_t *workspace, *workspace_offset;
     size_t node_capacity;
+};
+
+struct onp_exec {
+    struct onp_device *device;
+    struct onp_buffer *arena;
+    uint64_t arena_bytes; // of the graph prepared last
+    struct onp_program programs[PROGRAMS], *program;
     struct onp_launch **launches; // scratch for kernels_build
     size_t launch_capacity;
     struct onp_profile profile;
@@ -28,9 +37,17 @@ enum onp_status onp_exec_create(struct onp_device *device, struct onp_exec **out
     struct onp_exec *exec = calloc(1, sizeof *exec);
     if (!exec) return onp_fail(&device->context->log, ONP_ERR_MEMORY, "no memory for a runner");
     exec->device = device;
-    exec->commands.log = &device->context->log;
+    for (int i = 0; i < PROGRAMS; i++) exec->programs[i].commands.log = &device->context->log;
+    exec->program = exec->programs;
     *out = exec;
     return ONP_OK;
+}
+
+static void free_program(struct onp_program *program) {
+    free(program->commands.list);
+    free(program->variants);
+    free(program->workspace);
+    free(program->workspace_offset);
 }
 
 void onp_exec_destroy(struct onp_exec *exec) {
@@ -38,10 +55,7 @@ void onp_exec_destroy(struct onp_exec *exec) {
     exec->device->backend->finish(exec->device);
     if (exec->arena) exec->device->backend->buffer_destroy(exec->arena);
     onp_profile_free(&exec->profile);
-    free(exec->commands.list);
-    free(exec->variants);
-    free(exec->workspace);
-    free(exec->workspace_offset);
+    for (int i = 0; i < PROGRAMS; i++) free_program(&exec->programs[i]);
     free(exec->launches);
     free(exec);
 }
@@ -50,16 +64,17 @@ static enum onp_status no_memory(const struct onp_exec *exec) {
     return onp_fail(&exec->device->context->log, ONP_ERR_MEMORY, "no memory for the command list");
 }
 
-static enum onp_status reserve_nodes(struct onp_exec *exec, size_t count) {
-    if (count <= exec->node_capacity) return ONP_OK;
-    const struct onp_variant **variants = realloc(exec->variants, count * sizeof *variants);
-    if (variants) exec->variants = variants;
-    uint64_t *workspace = realloc(exec->workspace, count * sizeof *workspace);
-    if (workspace) exec->workspace = workspace;
-    uint64_t *offset = realloc(exec->workspace_offset, count * sizeof *offset);
-    if (offset) exec->workspace_offset = offset;
+static enum onp_status reserve_nodes(const struct onp_exec *exec, struct onp_program *program,
+                                     size_t count) {
+    if (count <= program->node_capacity) return ONP_OK;
+    const struct onp_variant **variants = realloc(program->variants, count * sizeof *variants);
+    if (variants) program->variants = variants;
+    uint64_t *workspace = realloc(program->workspace, count * sizeof *workspace);
+    if (workspace) program->workspace = workspace;
+    uint64_t *offset = realloc(program->workspace_offset, count * sizeof *offset);
+    if (offset) program->workspace_offset = offset;
     if (!variants || !workspace || !offset) return no_memory(exec);
-    exec->node_capacity = count;
+    program->node_capacity = count;
     return ONP_OK;
 }
 
@@ -102,38 +117,43 @@ static enum onp_status reserve_arena(struct onp_exec *exec) {
                         "addressed: use a smaller batch",
                         (double)exec->arena_bytes / 0x1p30);
     if (exec->arena && exec->arena->bytes >= exec->arena_bytes) return ONP_OK;
-    if (exec->arena) exec->device->backend->buffer_destroy(exec->arena);
+    if (exec->arena) {
+        ONP_TRY(exec->device->backend->finish(exec->device)); // the other graph may run in it
+        exec->device->backend->buffer_destroy(exec->arena);
+    }
     exec->arena = NULL;
     return exec->device->backend->buffer_create(exec->device, exec->arena_bytes, &exec->arena);
 }
 
 static void place_in_arena(struct onp_exec *exec) {
-    for (size_t i = 0; i < onp_graph_tensor_count(exec->graph); i++) {
-        struct onp_tensor *x = onp_graph_tensor(exec->graph, i);
+    for (size_t i = 0; i < onp_graph_tensor_count(exec->program->graph); i++) {
+        struct onp_tensor *x = onp_graph_tensor(exec->program->graph, i);
         if (x->role != ONP_ROLE_WEIGHT) x->buffer = exec->arena;
     }
 }
 
 static enum onp_status emit_node(struct onp_exec *exec, size_t index) {
-    const struct onp_node *node = onp_graph_node(exec->graph, index);
-    exec->commands.node = index;
-    exec->commands.started = false;
+    struct onp_program *program = exec->program;
+    const struct onp_node *node = onp_graph_node(program->graph, index);
+    program->commands.node = index;
+    program->commands.started = false;
     if (exec->device->caps.reference) {
         const struct onp_command command = {.kind = ONP_COMMAND_REFERENCE, .reference = node};
-        return onp_commands_push(&exec->commands, &command);
+        return onp_commands_push(&program->commands, &command);
     }
     struct onp_emitter emitter = {
         .device = exec->device,
         .workspace = exec->arena,
-        .workspace_offset = exec->workspace[index] ? exec->workspace_offset[index] : 0,
-        .sink = &exec->commands,
+        .workspace_offset = program->workspace[index] ? program->workspace_offset[index] : 0,
+        .sink = &program->commands,
     };
-    return exec->variants[index]->emit(node, &emitter);
+    return program->variants[index]->emit(node, &emitter);
 }
 
 static enum onp_status build_kernels(struct onp_exec *exec) {
     if (exec->device->caps.reference) return ONP_OK;
-    const size_t count = exec->commands.count;
+    struct onp_command *commands = exec->program->commands.list;
+    const size_t count = exec->program->commands.count;
     if (count > exec->launch_capacity) {
         struct onp_launch **grown = realloc(exec->launches, count * sizeof(*grown));
         if (!grown) return no_memory(exec);
@@ -142,38 +162,56 @@ static enum onp_status build_kernels(struct onp_exec *exec) {
     }
     size_t launches = 0;
     for (size_t i = 0; i < count; i++)
-        if (exec->commands.list[i].kind == ONP_COMMAND_LAUNCH)
-            exec->launches[launches++] = &exec->commands.list[i].launch;
+        if (commands[i].kind == ONP_COMMAND_LAUNCH)
+            exec->launches[launches++] = &commands[i].launch;
     return exec->device->backend->kernels_build(exec->device, exec->launches, launches);
 }
 
 static enum onp_status collect_times(struct onp_exec *exec) {
-    if (!exec->profile.enabled || !exec->graph) return ONP_OK;
-    return onp_profile_collect(&exec->profile, exec->device, exec->graph, &exec->commands,
-                               exec->variants);
+    if (!exec->profile.enabled) return ONP_OK;
+    const struct onp_log *log = &exec->device->context->log;
+    struct onp_timing *timings = NULL;
+    size_t count = 0;
+    ONP_TRY(exec->device->backend->timings(exec->device, &timings, &count));
+    enum onp_status status = ONP_OK;
+    for (size_t i = 0; i < count && status == ONP_OK; i++) {
+        const struct onp_program *p = &exec->programs[timings[i].tag >> TAG_BITS];
+        const uint32_t index = timings[i].tag & (((uint32_t)1 << TAG_BITS) - 1);
+        onp_profile_busy(&exec->profile, &timings[i]);
+        if (p->graph && index < p->commands.count)
+            status = onp_profile_add(&exec->profile, log, p->graph, &p->commands.list[index],
+                                     p->variants, timings[i].seconds);
+    }
+    free(timings);
+    return status;
 }
 
 // Plans, reserves and emits; the variants and their workspaces are chosen already.
 static enum onp_status prepare_chosen(struct onp_exec *exec, struct onp_graph *graph) {
-    ONP_TRY(onp_plan(graph, exec->workspace, exec->workspace_offset, &exec->arena_bytes));
+    struct onp_program *program = exec->program;
+    ONP_TRY(onp_plan(graph, program->workspace, program->workspace_offset, &exec->arena_bytes));
     ONP_TRY(reserve_arena(exec));
-    exec->graph = graph;
+    program->graph = graph;
     place_in_arena(exec);
-    exec->commands.count = 0;
+    program->commands.count = 0;
     for (size_t i = 0; i < onp_graph_node_count(graph); i++) ONP_TRY(emit_node(exec, i));
     return build_kernels(exec);
 }
 
-// Lets go of the graph prepared before: its memory may be gone already when the next one comes.
+// Lets go of the graph prepared before the last: its memory may be gone already.
 static enum onp_status begin_prepare(struct onp_exec *exec, struct onp_graph *graph) {
     ONP_TRY(onp_graph_status(graph));
-    exec->graph = NULL;
-    return reserve_nodes(exec, onp_graph_node_count(graph));
+    exec->program = &exec->programs[exec->program == exec->programs];
+    for (int i = 0; i < PROGRAMS; i++) // one that was recorded anew is no longer what it was
+        if (exec->programs[i].graph == graph) exec->programs[i].graph = NULL;
+    exec->program->graph = NULL;
+    return reserve_nodes(exec, exec->program, onp_graph_node_count(graph));
 }
 
 enum onp_status onp_exec_prepare(struct onp_exec *exec, struct onp_graph *graph, bool explain) {
     ONP_TRY(begin_prepare(exec, graph));
-    ONP_TRY(choose_variants(exec->device, graph, explain, exec->variants, exec->workspace));
+    ONP_TRY(choose_variants(exec->device, graph, explain, exec->program->variants,
+                            exec->program->workspace));
     return prepare_chosen(exec, graph);
 }
 
@@ -182,16 +220,18 @@ enum onp_status onp_exec_prepare_variant(struct onp_exec *exec, struct onp_graph
     ONP_TRY(begin_prepare(exec, graph));
     for (size_t i = 0; i < onp_graph_node_count(graph); i++) {
         const struct onp_node *node = onp_graph_node(graph, i);
-        exec->variants[i] = variant;
-        exec->workspace[i] = variant->workspace ? variant->workspace(node, exec->device) : 0;
+        exec->program->variants[i] = variant;
+        exec->program->workspace[i] =
+            variant->workspace ? variant->workspace(node, exec->device) : 0;
     }
     return prepare_chosen(exec, graph);
 }
 
 static enum onp_status upload(struct onp_exec *exec, bool wait) {
     const struct onp_backend *backend = exec->device->backend;
-    for (size_t i = 0; i < onp_graph_tensor_count(exec->graph); i++) {
-        const struct onp_tensor *x = onp_graph_tensor(exec->graph, i);
+    struct onp_graph *graph = exec->program->graph;
+    for (size_t i = 0; i < onp_graph_tensor_count(graph); i++) {
+        const struct onp_tensor *x = onp_graph_tensor(graph, i);
         if (x->role != ONP_ROLE_INPUT || x->root != x) continue;
         const uint64_t size = onp_dtype_size(x->dtype);
         ONP_TRY((wait ? backend->buffer_write : backend->buffer_send)(
@@ -203,13 +243,14 @@ static enum onp_status upload(struct onp_exec *exec, bool wait) {
 enum onp_status onp_exec_upload(struct onp_exec *exec) { return upload(exec, true); }
 
 static enum onp_status run_command(struct onp_exec *exec, size_t index) {
-    const struct onp_command *command = &exec->commands.list[index];
+    const struct onp_command *command = &exec->program->commands.list[index];
     const struct onp_backend *backend = exec->device->backend;
+    const uint32_t tag = (uint32_t)(exec->program - exec->programs) << TAG_BITS | (uint32_t)index;
     switch (command->kind) {
     case ONP_COMMAND_LAUNCH:
-        return backend->launch(exec->device, &command->launch, (uint32_t)index);
+        return backend->launch(exec->device, &command->launch, tag);
     case ONP_COMMAND_GEMM:
-        return backend->gemm(exec->device, &command->gemm, (uint32_t)index);
+        return backend->gemm(exec->device, &command->gemm, tag);
     case ONP_COMMAND_REFERENCE:
         command->reference->op->reference(command->reference);
         break;
@@ -219,7 +260,7 @@ static enum onp_status run_command(struct onp_exec *exec, size_t index) {
 
 static enum onp_status run(struct onp_exec *exec, bool wait) {
     ONP_TRY(upload(exec, wait));
-    for (size_t i = 0; i < exec->commands.count; i++) ONP_TRY(run_command(exec, i));
+    for (size_t i = 0; i < exec->program->commands.count; i++) ONP_TRY(run_command(exec, i));
     return ONP_OK;
 }
 
@@ -230,17 +271,37 @@ enum onp_status onp_exec_start(struct onp_exec *exec) {
     return exec->device->backend->flush(exec->device);
 }
 
+// Copies a tensor's rows without what lies between them; `read` waits or queues.
+static enum onp_status read_rows(const struct onp_tensor *x, float *out,
+                                 enum onp_status (*read)(struct onp_buffer *, uint64_t, void *,
+                                                         uint64_t)) {
+    if (x->ld == x->cols)
+        return read(x->buffer, (uint64_t)x->offset * sizeof *out, out,
+                    (uint64_t)(x->rows * x->cols) * sizeof *out);
+    for (int64_t r = 0; r < x->rows; r++)
+        ONP_TRY(read(x->buffer, (uint64_t)(x->offset + r * x->ld) * sizeof *out, out + r * x->cols,
+                     (uint64_t)x->cols * sizeof *out));
+    return ONP_OK;
+}
+
 enum onp_status onp_exec_read(struct onp_exec *exec, const struct onp_tensor *x, float *out) {
     const struct onp_backend *backend = exec->device->backend;
     ONP_TRY(backend->finish(exec->device));
     ONP_TRY(collect_times(exec));
-    if (x->ld == x->cols)
-        return backend->buffer_read(x->buffer, (uint64_t)x->offset * sizeof *out, out,
-                                    (uint64_t)(x->rows * x->cols) * sizeof *out);
-    for (int64_t r = 0; r < x->rows; r++)
-        ONP_TRY(backend->buffer_read(x->buffer, (uint64_t)(x->offset + r * x->ld) * sizeof *out,
-                                     out + r * x->cols, (uint64_t)x->cols * sizeof *out));
-    return ONP_OK;
+    return read_rows(x, out, backend->buffer_read);
+}
+
+enum onp_status onp_exec_submit(struct onp_exec *exec, const struct onp_tensor *x, float *out,
+                                struct onp_mark **mark) {
+    const struct onp_backend *backend = exec->device->backend;
+    ONP_TRY(run(exec, false));
+    ONP_TRY(read_rows(x, out, backend->buffer_fetch));
+    return backend->mark(exec->device, mark);
+}
+
+enum onp_status onp_exec_wait(struct onp_exec *exec, struct onp_mark *mark) {
+    ONP_TRY(exec->device->backend->wait(exec->device, mark));
+    return collect_times(exec);
 }
 
 struct onp_buffer *onp_exec_arena(const struct onp_exec *exec) {
@@ -282,4 +343,11 @@ enum onp_status onp_exec_profile(struct onp_exec *exec, struct onp_kernel_time *
     return onp_profile_copy(&exec->profile, &exec->device->context->log, list, count);
 }
 
-void onp_exec_profile_reset(struct onp_exec *exec) { exec->profile.count = 0; }
+void onp_exec_profile_reset(struct onp_exec *exec) {
+    exec->profile.count = 0;
+    exec->profile.busy_ns = 0;
+}
+
+double onp_exec_busy_seconds(const struct onp_exec *exec) {
+    return 1e-9 * (double)exec->profile.busy_ns;
+}

@@ -24,6 +24,14 @@ enum onp_status onp_exec_run(struct onp_exec *exec);
 // The same without waiting for the copies: the inputs' host memory must stay as it is until
 // onp_exec_read returns, and nothing else may be run before.
 enum onp_status onp_exec_start(struct onp_exec *exec);
+// A run whose result is copied to `out` (x is kept, rows packed) without waiting for either. The
+// graph, the inputs' host memory and `out` must stay until onp_exec_wait has returned. Meanwhile
+// one more graph, recorded in memory of its own, may be prepared and submitted. After a failure the
+// device must be finished before any of them is touched.
+enum onp_status onp_exec_submit(struct onp_exec *exec, const struct onp_tensor *x, float *out,
+                                struct onp_mark **mark);
+// Waits for one submitted run and no later one; frees the mark.
+enum onp_status onp_exec_wait(struct onp_exec *exec, struct onp_mark *mark);
 // The first half of a run alone: brings the inputs to the device. For checks.
 enum onp_status onp_exec_upload(struct onp_exec *exec);
 // Waits and reads a kept tensor, rows packed (ld = cols).
@@ -39,6 +47,8 @@ enum onp_status onp_exec_profile(struct onp_exec *exec, struct onp_kernel_time *
                                  size_t *count);
 enum onp_status onp_exec_profile_enable(struct onp_exec *exec, bool on);
 void onp_exec_profile_reset(struct onp_exec *exec);
+// Time in which the device executed commands, overlaps counted once, as far as profiled.
+double onp_exec_busy_seconds(const struct onp_exec *exec);
 
 // Weights: a buffer for `tensor` (its dtype, layout and shape decide the size), filled row by row.
 // fill writes rows [first, first + count) of [rows][cols] as float32. It is called from several

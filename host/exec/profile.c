@@ -69,21 +69,19 @@ static enum onp_status add(struct onp_profile *profile, const struct onp_log *lo
     return ONP_OK;
 }
 
-enum onp_status onp_profile_collect(struct onp_profile *profile, struct onp_device *device,
-                                    struct onp_graph *graph, const struct onp_commands *commands,
-                                    const struct onp_variant *const *variants) {
-    struct onp_timing *timings = NULL;
-    size_t count = 0;
-    ONP_TRY(device->backend->timings(device, &timings, &count));
-    enum onp_status status = ONP_OK;
-    for (size_t i = 0; i < count && status == ONP_OK; i++) {
-        if (timings[i].tag >= commands->count) continue;
-        const struct onp_command *command = &commands->list[timings[i].tag];
-        status = add(profile, &device->context->log, onp_graph_node(graph, command->node),
-                     variants[command->node], command->first, timings[i].seconds);
-    }
-    free(timings);
-    return status;
+enum onp_status onp_profile_add(struct onp_profile *profile, const struct onp_log *log,
+                                struct onp_graph *graph, const struct onp_command *command,
+                                const struct onp_variant *const *variants, double seconds) {
+    return add(profile, log, onp_graph_node(graph, command->node), variants[command->node],
+               command->first, seconds);
+}
+
+void onp_profile_busy(struct onp_profile *profile, const struct onp_timing *timing) {
+    const uint64_t begin =
+        timing->begin_ns > profile->last_ns ? timing->begin_ns : profile->last_ns;
+    if (timing->end_ns <= begin) return;
+    profile->busy_ns += timing->end_ns - begin;
+    profile->last_ns = timing->end_ns;
 }
 
 static int longest_first(const void *a, const void *b) {

@@ -10,12 +10,15 @@ struct onp_profile {
     bool enabled;
     struct onp_kernel_time *list;
     size_t count, capacity;
+    uint64_t busy_ns, last_ns; // union of the commands' intervals; where it ends
 };
 
-// Takes the device's finished timings; their tags index `commands`.
-enum onp_status onp_profile_collect(struct onp_profile *profile, struct onp_device *device,
-                                    struct onp_graph *graph, const struct onp_commands *commands,
-                                    const struct onp_variant *const *variants);
+// Adds the time of one command of a graph; variants as chosen, one per node.
+enum onp_status onp_profile_add(struct onp_profile *profile, const struct onp_log *log,
+                                struct onp_graph *graph, const struct onp_command *command,
+                                const struct onp_variant *const *variants, double seconds);
+// Adds a command's interval to the union; commands come in the order of the queue.
+void onp_profile_busy(struct onp_profile *profile, const struct onp_timing *timing);
 // A malloc'ed copy of the table, longest total first.
 enum onp_status onp_profile_copy(const struct onp_profile *profile, const struct onp_log *log,
                                  struct onp_kernel_time **list, size_t *count);

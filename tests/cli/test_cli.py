@@ -526,7 +526,7 @@ class Messages(Case):
         self.embed("x.npy", *TEXT_ONLY_ITEMS, "--profile", "--quiet")
         self.assertRegex(self.err, r"op +variant +shape +calls +ms")
         self.assertRegex(self.err, r"\nmatmul +\w+ ")
-        self.assertRegex(self.err, r"\ntotal +[\d.]+\n$")
+        self.assertRegex(self.err, r"\ntotal +[\d.]+\ndevice busy [\d.]+ % of [\d.]+ s from .*\n$")
 
     def on_terminal(self, *args):
         leader, follower = pty.openpty()
@@ -550,7 +550,7 @@ class Messages(Case):
         self.write("l.tsv", "text\tcow\n" * 130)
         args = ["embed", "--model", MODEL, "--tokenizer", BPE, "--device", "ref", "--input", "l.tsv",
                 "-o", "x.npy"]
-        text = self.on_terminal(*args)
+        text = self.on_terminal(*args, "--batch", "32")
         self.assertIn("embedding [", text)
         self.assertIn("] 128/130", text)
         self.assertNotIn("embedding [", self.on_terminal(*args, "--quiet"))

@@ -231,6 +231,55 @@ static void test_mixed_order(void **state) {
     for (int i = 0; i < 5; i++) onp_input_free(in[i]);
 }
 
+// Two runs on their way, filled by rows; each row is the one that the input has alone.
+static void test_stream(void **state) {
+    (void)state;
+    enum { TEXTS = 100 };
+    struct onp_input *in[TEXTS + 1];
+    static float wave[8000], rows[TEXTS * 64];
+    for (int i = 0; i < 8000; i++) wave[i] = sinf((float)i * 0.05f);
+    for (int i = 0; i < TEXTS; i++)
+        assert_int_equal(
+            onp_input_text(model, "two brown cows", i % 2 ? 3 : 14, ONP_TEXT_HUB, &in[i]), ONP_OK);
+    assert_int_equal(onp_input_waveform(model, wave, 8000, &in[TEXTS]), ONP_OK);
+    const struct onp_input *const *list = (const struct onp_input *const *)in;
+    struct onp_encoder *encoder;
+    assert_int_equal(onp_encoder_create(ref, model, NULL, &encoder), ONP_OK);
+    struct onp_encoder_stats stats;
+    assert_int_equal(onp_encoder_get_stats(encoder, &stats), ONP_OK);
+    assert_true(stats.max_batch[ONP_TEXT] < TEXTS); // of the longest texts
+    assert_int_equal(onp_encoder_fitting(encoder, list, TEXTS + 1), TEXTS);
+    assert_int_equal(onp_encoder_fitting(encoder, list, 0), 0);
+    size_t taken, count;
+    assert_int_equal(onp_encoder_collect(encoder, rows, &count), ONP_OK);
+    assert_int_equal(count, 0);
+    assert_int_equal(onp_encoder_submit(encoder, list + 1, TEXTS, &taken), ONP_OK);
+    assert_int_equal(taken, TEXTS - 1); // the sound is another run
+    assert_int_equal(onp_encoder_submit(encoder, list + TEXTS, 1, &taken), ONP_OK);
+    expect(onp_encoder_submit(encoder, list, 1, &taken), ONP_ERR_ARGUMENT, "collect");
+    expect(onp_encoder_embed(encoder, list, 1, rows), ONP_ERR_ARGUMENT, "collect");
+    assert_int_equal(onp_encoder_collect(encoder, rows, &count), ONP_OK);
+    assert_int_equal(count, TEXTS - 1);
+    assert_int_equal(onp_encoder_collect(encoder, rows + (TEXTS - 1) * 64, &count), ONP_OK);
+    assert_int_equal(count, 1);
+    assert_int_equal(onp_encoder_get_stats(encoder, &stats), ONP_OK);
+    assert_true(stats.span_seconds > 0.0);
+    for (int i = 1; i <= TEXTS; i += i < 3 ? 1 : TEXTS - 3) {
+        float alone[64];
+        assert_int_equal(onp_encoder_embed(encoder, list + i, 1, alone), ONP_OK);
+        assert_memory_equal(alone, rows + (i - 1) * 64, sizeof alone);
+    }
+    assert_int_equal(onp_encoder_submit(encoder, list, TEXTS, &taken), ONP_OK);
+    onp_encoder_destroy(encoder); // with a run on its way
+    // A batch that is asked for is counted in items.
+    const struct onp_encoder_params params = {.modalities = ONP_BIT(ONP_TEXT), .max_batch = 3};
+    assert_int_equal(onp_encoder_create(ref, model, &params, &encoder), ONP_OK);
+    assert_int_equal(onp_encoder_fitting(encoder, list, TEXTS), 3);
+    expect(onp_encoder_submit(encoder, list + TEXTS, 1, &taken), ONP_ERR_ARGUMENT, "audio branch");
+    onp_encoder_destroy(encoder);
+    for (int i = 0; i <= TEXTS; i++) onp_input_free(in[i]);
+}
+
 static void test_combine_and_similarity(void **state) {
     (void)state;
     static const float rows[] = {3.0f, 0.0f, 0.0f, 0.5f, 1.0f, 1.0f};
@@ -261,11 +310,15 @@ static void test_names(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_null_arguments), cmocka_unit_test(test_info),
-        cmocka_unit_test(test_memory),         cmocka_unit_test(test_bad_inputs),
-        cmocka_unit_test(test_bad_models),     cmocka_unit_test(test_bad_encoders),
-        cmocka_unit_test(test_mixed_order),    cmocka_unit_test(test_combine_and_similarity),
-        cmocka_unit_test(test_names)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_null_arguments),
+                                       cmocka_unit_test(test_info),
+                                       cmocka_unit_test(test_memory),
+                                       cmocka_unit_test(test_bad_inputs),
+                                       cmocka_unit_test(test_bad_models),
+                                       cmocka_unit_test(test_bad_encoders),
+                                       cmocka_unit_test(test_mixed_order),
+                                       cmocka_unit_test(test_stream),
+                                       cmocka_unit_test(test_combine_and_similarity),
+                                       cmocka_unit_test(test_names)};
     return cmocka_run_group_tests(tests, open_all, close_all);
 }

@@ -238,6 +238,46 @@ static void times_come_back_with_their_tags(void **state) {
     b->buffer_destroy(y);
 }
 
+// A mark covers what came before it, and its timings, whatever has been queued since.
+static void marks_wait_for_what_came_before(void **state) {
+    struct fixture *f = *state;
+    const struct onp_backend *b = f->device->backend;
+    struct onp_buffer *y = new_buffer(f->device, ITEMS);
+    struct onp_launch launch = {
+        .source = "scale", .function = "clear", .defines = "-DFACTOR=1", .dims = 1};
+    launch.global[0] = ITEMS;
+    onp_push_buffer(&launch, y, 0);
+    assert_int_equal(build(f->device, &launch), ONP_OK);
+    float ones[ITEMS], first[ITEMS], second[ITEMS];
+    for (int i = 0; i < ITEMS; i++) ones[i] = first[i] = second[i] = 1.0f;
+    struct onp_mark *marks[2];
+    struct onp_timing *timings;
+    size_t count;
+    assert_int_equal(b->profile(f->device, true), ONP_OK);
+    assert_int_equal(b->launch(f->device, &launch, 1), ONP_OK);
+    assert_int_equal(b->buffer_fetch(y, 0, first, sizeof first), ONP_OK);
+    assert_int_equal(b->mark(f->device, &marks[0]), ONP_OK);
+    assert_int_equal(b->buffer_send(y, 0, ones, sizeof ones), ONP_OK);
+    assert_int_equal(b->launch(f->device, &launch, 2), ONP_OK);
+    assert_int_equal(b->buffer_send(y, 0, ones, sizeof ones), ONP_OK);
+    assert_int_equal(b->buffer_fetch(y, 0, second, sizeof second), ONP_OK);
+    assert_int_equal(b->mark(f->device, &marks[1]), ONP_OK);
+    assert_int_equal(b->wait(f->device, marks[0]), ONP_OK);
+    for (int i = 0; i < ITEMS; i++) assert_float_equal(first[i], 0.0f, 0.0f);
+    assert_int_equal(b->timings(f->device, &timings, &count), ONP_OK);
+    assert_true(count >= 1 && timings[0].tag == 1);
+    assert_true(timings[0].end_ns >= timings[0].begin_ns);
+    const size_t left = 2 - count;
+    free(timings);
+    assert_int_equal(b->wait(f->device, marks[1]), ONP_OK);
+    for (int i = 0; i < ITEMS; i++) assert_float_equal(second[i], 1.0f, 0.0f);
+    assert_int_equal(b->timings(f->device, &timings, &count), ONP_OK);
+    assert_int_equal(count, left);
+    free(timings);
+    assert_int_equal(b->profile(f->device, false), ONP_OK);
+    b->buffer_destroy(y);
+}
+
 // Odd sizes, offsets and row strides against a plain sum. Worst error measured with CLBlast 1.5.3
 // on PoCL 3.1, rusticl 22.3.6 and Oclgrind 21.10: 1.2e-7 (rusticl).
 static void product_agrees_with_a_plain_sum(void **state) {
@@ -408,6 +448,7 @@ int main(void) {
         cmocka_unit_test(short_of_memory_is_an_error),
 #endif
         cmocka_unit_test(times_come_back_with_their_tags),
+        cmocka_unit_test(marks_wait_for_what_came_before),
         cmocka_unit_test(product_agrees_with_a_plain_sum),
         cmocka_unit_test(two_threads_use_two_devices),
         cmocka_unit_test(many_programs_build_at_once),

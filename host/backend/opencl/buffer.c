@@ -89,15 +89,25 @@ enum onp_status onp_cl_buffer_send(struct onp_buffer *buffer, uint64_t offset, c
     return write_pieces(buffer, offset, data, bytes, CL_FALSE);
 }
 
-enum onp_status onp_cl_buffer_read(struct onp_buffer *buffer, uint64_t offset, void *data,
-                                   uint64_t bytes) {
+static enum onp_status read_pieces(struct onp_buffer *buffer, uint64_t offset, void *data,
+                                   uint64_t bytes, cl_bool wait) {
     const struct onp_cl_device *device = onp_cl_device(buffer->device);
     for (uint64_t done = 0; done < bytes; done += CHUNK) {
         const size_t part = (size_t)(bytes - done < CHUNK ? bytes - done : CHUNK);
         const cl_int error =
-            clEnqueueReadBuffer(device->queue, onp_cl_mem(buffer), CL_TRUE, (size_t)(offset + done),
+            clEnqueueReadBuffer(device->queue, onp_cl_mem(buffer), wait, (size_t)(offset + done),
                                 part, (char *)data + done, 0, NULL, NULL);
         if (error != CL_SUCCESS) return copy_failed(buffer, error, "read", bytes);
     }
     return ONP_OK;
+}
+
+enum onp_status onp_cl_buffer_read(struct onp_buffer *buffer, uint64_t offset, void *data,
+                                   uint64_t bytes) {
+    return read_pieces(buffer, offset, data, bytes, CL_TRUE);
+}
+
+enum onp_status onp_cl_buffer_fetch(struct onp_buffer *buffer, uint64_t offset, void *data,
+                                    uint64_t bytes) {
+    return read_pieces(buffer, offset, data, bytes, CL_FALSE);
 }

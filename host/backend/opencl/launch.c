@@ -71,6 +71,47 @@ enum onp_status onp_cl_flush(struct onp_device *base) {
                                              "cannot start the queued work on %s", base->info.name);
 }
 
+// What lies behind a mark: an event, and how many profiled commands came before it in all.
+struct onp_mark {
+    cl_event event;
+    uint64_t events;
+};
+
+enum onp_status onp_cl_mark(struct onp_device *base, struct onp_mark **out) {
+    struct onp_cl_device *device = onp_cl_device(base);
+    struct onp_mark *mark = calloc(1, sizeof *mark);
+    if (!mark) return onp_fail(&base->context->log, ONP_ERR_MEMORY, "no memory for a mark");
+    const cl_int error = clEnqueueMarkerWithWaitList(device->queue, 0, NULL, &mark->event);
+    if (error != CL_SUCCESS) {
+        free(mark);
+        return onp_cl_fail(&base->context->log, error, "cannot mark the queued work on %s",
+                           base->info.name);
+    }
+    mark->events = device->events_taken + device->event_count;
+    *out = mark;
+    return onp_cl_flush(base);
+}
+
+enum onp_status onp_cl_wait(struct onp_device *base, struct onp_mark *mark) {
+    struct onp_cl_device *device = onp_cl_device(base);
+    cl_int state = CL_COMPLETE;
+    if (!mark) return ONP_OK;
+    cl_int error = clWaitForEvents(1, &mark->event);
+    if (error == CL_SUCCESS)
+        error = clGetEventInfo(mark->event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof state, &state,
+                               NULL);
+    if (error == CL_SUCCESS && state < 0) error = state;
+    const uint64_t before = mark->events;
+    clReleaseEvent(mark->event);
+    free(mark);
+    if (error != CL_SUCCESS)
+        return onp_cl_fail(&base->context->log, error, "the queued work on %s failed",
+                           base->info.name);
+    if (before > device->events_taken + device->events_finished)
+        device->events_finished = (size_t)(before - device->events_taken);
+    return ONP_OK;
+}
+
 enum onp_status onp_cl_finish(struct onp_device *base) {
     struct onp_cl_device *device = onp_cl_device(base);
     // clFinish alone does not tell whether the commands succeeded; a marker behind them does.
@@ -151,7 +192,7 @@ static bool complete(const struct onp_cl_device *device, size_t index) {
            state <= CL_COMPLETE; // a failed command counts as over
 }
 
-static bool seconds_of(const struct onp_cl_event *event, double *seconds) {
+static bool time_of(const struct onp_cl_event *event, struct onp_timing *timing) {
     cl_ulong start = 0, end = 0;
     if (clGetEventProfilingInfo(event->event, CL_PROFILING_COMMAND_END, sizeof end, &end, NULL) !=
         CL_SUCCESS)
@@ -162,7 +203,8 @@ static bool seconds_of(const struct onp_cl_event *event, double *seconds) {
     if (!from_marker && clGetEventProfilingInfo(event->event, CL_PROFILING_COMMAND_START,
                                                 sizeof start, &start, NULL) != CL_SUCCESS)
         return false;
-    *seconds = end > start ? (double)(end - start) * 1e-9 : 0.0;
+    if (end < start) end = start;
+    *timing = (struct onp_timing){event->tag, (double)(end - start) * 1e-9, start, end};
     return true;
 }
 
@@ -176,19 +218,16 @@ enum onp_status onp_cl_timings(struct onp_device *base, struct onp_timing **timi
     if (!list)
         return onp_fail(&base->context->log, ONP_ERR_MEMORY, "no memory for %zu timings",
                         device->event_count);
-    size_t kept = 0;
-    for (size_t i = 0; i < device->event_count; i++) {
-        const struct onp_cl_event event = device->events[i];
-        if (!complete(device, i)) {
-            device->events[kept++] = event;
-            continue;
-        }
-        list[*count].tag = event.tag;
-        if (seconds_of(&event, &list[*count].seconds)) (*count)++;
-        release(&event);
+    // The queue keeps its order, so what follows a command that still runs is not over either.
+    size_t taken = 0;
+    for (; taken < device->event_count && complete(device, taken); taken++) {
+        if (time_of(&device->events[taken], &list[*count])) (*count)++;
+        release(&device->events[taken]);
     }
-    device->event_count = kept;
-    device->events_finished = 0;
+    device->event_count -= taken;
+    memmove(device->events, device->events + taken, device->event_count * sizeof *device->events);
+    device->events_taken += taken;
+    device->events_finished -= taken < device->events_finished ? taken : device->events_finished;
     *timings = list;
     return ONP_OK;
 }

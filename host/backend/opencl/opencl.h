@@ -61,7 +61,8 @@ struct onp_cl_device {
     size_t program_count;
     struct onp_cl_event *events;
     size_t event_count, event_capacity;
-    size_t events_finished; // the first ones that a finish has waited for
+    size_t events_finished; // the first ones that a finish or a mark has waited for
+    uint64_t events_taken;  // how many have left the front of the list
     struct onp_cl_cache cache;
     size_t cache_hits, compiled; // programs since open
 };
@@ -133,11 +134,15 @@ enum onp_status onp_cl_buffer_read(struct onp_buffer *buffer, uint64_t offset, v
                                    uint64_t bytes);
 enum onp_status onp_cl_buffer_send(struct onp_buffer *buffer, uint64_t offset, const void *data,
                                    uint64_t bytes);
+enum onp_status onp_cl_buffer_fetch(struct onp_buffer *buffer, uint64_t offset, void *data,
+                                    uint64_t bytes);
 enum onp_status onp_cl_launch(struct onp_device *device, const struct onp_launch *launch,
                               uint32_t tag);
 enum onp_status onp_cl_gemm(struct onp_device *device, const struct onp_gemm *gemm, uint32_t tag);
 enum onp_status onp_cl_flush(struct onp_device *device);
 enum onp_status onp_cl_finish(struct onp_device *device);
+enum onp_status onp_cl_mark(struct onp_device *device, struct onp_mark **mark);
+enum onp_status onp_cl_wait(struct onp_device *device, struct onp_mark *mark);
 enum onp_status onp_cl_profile(struct onp_device *device, bool on);
 enum onp_status onp_cl_timings(struct onp_device *device, struct onp_timing **timings,
                                size_t *count);

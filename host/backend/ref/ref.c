@@ -103,6 +103,18 @@ static enum onp_status ref_finish(struct onp_device *device) {
     return ONP_OK;
 }
 
+static enum onp_status ref_mark(struct onp_device *device, struct onp_mark **mark) {
+    (void)device;
+    *mark = NULL;
+    return ONP_OK;
+}
+
+static enum onp_status ref_wait(struct onp_device *device, struct onp_mark *mark) {
+    (void)device;
+    (void)mark;
+    return ONP_OK;
+}
+
 static enum onp_status ref_profile(struct onp_device *device, bool on) {
     if (!on) return ONP_OK;
     return onp_fail(&device->context->log, ONP_ERR_UNSUPPORTED,
@@ -127,8 +139,11 @@ const struct onp_backend onp_backend_ref = {
     .buffer_write = ref_buffer_write,
     .buffer_read = ref_buffer_read,
     .buffer_send = ref_buffer_write,
+    .buffer_fetch = ref_buffer_read,
     .flush = ref_flush,
     .finish = ref_finish,
+    .mark = ref_mark,
+    .wait = ref_wait,
     .profile = ref_profile,
     .timings = ref_timings,
 };

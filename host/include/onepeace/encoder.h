@@ -80,10 +80,32 @@ ONP_API enum onp_status onp_encoder_embed(struct onp_encoder *encoder,
                                           const struct onp_input *const *inputs, size_t count,
                                           float *rows);
 
+// The same without waiting, for a stream of inputs: while the device computes one run, the next is
+// recorded and queued behind it, so that the device never waits for the host. Two runs may be on
+// their way. *taken: how many of the leading inputs the run took: those of the first one's modality
+// that one run holds, at least 1. They must live until the run is collected. If submit or collect
+// fails, every run on its way is lost.
+ONP_API enum onp_status onp_encoder_submit(struct onp_encoder *encoder,
+                                           const struct onp_input *const *inputs, size_t count,
+                                           size_t *taken);
+// How many a submission would take now; 0 for none. A result below count means a full run, as far
+// as the modality does not change there.
+ONP_API size_t onp_encoder_fitting(const struct onp_encoder *encoder,
+                                   const struct onp_input *const *inputs, size_t count);
+// Waits for the oldest run on its way; rows has room for its inputs. *count is 0 if there is none.
+ONP_API enum onp_status onp_encoder_collect(struct onp_encoder *encoder, float *rows,
+                                            size_t *count);
+
 struct onp_encoder_stats {
     uint64_t weight_bytes, arena_bytes; // on the device
     double load_seconds, compile_seconds;
-    uint32_t max_batch[ONP_MODALITY_COUNT]; // items per run
+    // Items of the longest kind per run. A run takes more short ones, up to the same sum of rows,
+    // unless the batch was given.
+    uint32_t max_batch[ONP_MODALITY_COUNT];
+    // Since creation or onp_encoder_profile_reset: seconds from the first submission to the last
+    // collection, and in how many of them the device executed commands (if profiled; from its own
+    // events, overlaps counted once).
+    double span_seconds, busy_seconds;
 };
 ONP_API enum onp_status onp_encoder_get_stats(const struct onp_encoder *encoder,
                                               struct onp_encoder_stats *stats);
