@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // dst[m][n] = epilogue(sum_k a[m][k] * w[n][k]) by work-group tiles in local memory, for GPUs.
 //
-//   -DTILE_M rows and -DTILE_N columns of a work-group's tile, -DTILE_K k steps at a time; -DTM
-//   rows
-//               times 4 columns a work-item; TM and TILE_N multiples of 4, TILE_M of TM
+//   -DTILE_M rows and -DTILE_N columns of a work-group's tile, -DTILE_K k steps at a time (a
+//   multiple
+//               of 4); -DTM rows times -DTN columns a work-item: 4 or 8 each; TILE_M a multiple of
+//               TM, TILE_N of TN
 //   -DWEIGHT_HALF: see prelude.h
 //   -DGATE      two products at once: dst = gelu(a * w) * (a * gate)
 //   epilogue    EPILOGUE_* bits
@@ -11,20 +12,40 @@
 //   w, gate     [ceil(N / TILE_N)][K][TILE_N], zeros beyond N: a tile's weights are one run
 //   bias, gamma N floats; residual (M, N), row stride ldr
 //   launch      {ceil(N / TILE_N), ceil(M / TILE_M)} groups of ITEMS work-items
-//   local       16 * TILE_K * (TILE_M / 4 + 1 + TILE_N / 4) bytes, with -DGATE another
-//               4 * TILE_K * TILE_N
+//   local       8 * TILE_K * (TILE_M + 4 + TILE_N) bytes, with -DGATE another 8 * TILE_K * TILE_N
+//
+// The next k steps are on their way from memory while the present ones are multiplied, and go to
+// the other half of local memory, so that there is one barrier for TILE_K steps. Of 8 rows
+// (columns) of a work-item, four lie in either half of the tile: neighbours read neighbouring
+// float4.
 //
 // Every element is one chain of fma over ascending k: a row does not depend on the others.
 
-#define ACROSS (TILE_N / 4)
-#define ITEMS  (TILE_M / TM * ACROSS)
+#define ACROSS  (TILE_N / TN)
+#define ITEMS   (TILE_M / TM * ACROSS)
+#define A_LD    (TILE_M + 4) // against bank conflicts of transposing
+#define A_QUADS (TILE_M * TILE_K / 4)
+#define W_QUADS (TILE_N * TILE_K / 4)
+#define A_OWN   ((A_QUADS + ITEMS - 1) / ITEMS) // float4 that a work-item brings
+#define W_OWN   ((W_QUADS + ITEMS - 1) / ITEMS)
+#define TM4     (TM / 4)
+#define TN4     (TN / 4)
 
-// k_count k steps of one panel to local memory, zeros beyond.
-static inline void stage_weights(__local float4 *tile, __global const weight_t *w, int k_count,
-                                 uint item) {
-    __local float *t = (__local float *)tile;
-    for (uint i = item; i < TILE_K * TILE_N; i += ITEMS)
-        t[i] = i < (uint)(k_count * TILE_N) ? LOAD_WEIGHT(w, (size_t)i) : 0.0f;
+// Unrolled whole, the loop over k lets compilers read all of local memory ahead, into registers.
+#define STEPWISE _Pragma("unroll 2")
+
+// Four k steps of a row of a; zeros from `left` on.
+static inline float4 read_a(__global const float *a, int left) {
+    if (left >= 4) return vload4(0, a);
+    return (float4)(left > 0 ? a[0] : 0.0f, left > 1 ? a[1] : 0.0f, left > 2 ? a[2] : 0.0f, 0.0f);
+}
+
+static inline float4 read_weights(__global const weight_t *w, size_t quad) {
+#ifdef WEIGHT_HALF
+    return vload_half4(quad, w);
+#else
+    return vload4(quad, w);
+#endif
 }
 
 // The epilogue of one element, in column n; times: the gate's product.
@@ -41,6 +62,15 @@ static inline void finish(__global float *dst, float value, float times, int n, 
     dst[n] = value;
 }
 
+// sum[i][j] += v[i] * b[j] for four rows.
+#define MULTIPLY(SUM, V, B)                                                                        \
+    UNROLL for (int j = 0; j < TN4; j++) {                                                         \
+        SUM[0][j] = fma((float4)((V).s0), B[j], SUM[0][j]);                                        \
+        SUM[1][j] = fma((float4)((V).s1), B[j], SUM[1][j]);                                        \
+        SUM[2][j] = fma((float4)((V).s2), B[j], SUM[2][j]);                                        \
+        SUM[3][j] = fma((float4)((V).s3), B[j], SUM[3][j]);                                        \
+    }
+
 __kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1))) FULL_REGISTERS void
 matmul_group(__global const float *restrict a, uint a_offset, __global const weight_t *restrict w,
              uint w_offset, __global const weight_t *restrict gate, uint gate_offset,
@@ -49,82 +79,128 @@ matmul_group(__global const float *restrict a, uint a_offset, __global const wei
              __global const float *restrict residual, uint residual_offset,
              __global float *restrict dst, uint dst_offset, int M, int N, int K, int lda, int ldd,
              int ldr, int epilogue) {
-    __local float4 a_tile[TILE_K][TILE_M / 4 + 1]; // transposed; one more against bank conflicts
-    __local float4 w_tile[TILE_K][ACROSS];
+    __local float a_tile[2][TILE_K * A_LD]; // transposed
+    __local float4 w_tile[2][W_QUADS];
 #ifdef GATE
-    __local float4 gate_tile[TILE_K][ACROSS];
-    float4 factor[TM];
+    __local float4 gate_tile[2][W_QUADS];
+    float4 factor[TM][TN4], gate_next[W_OWN];
 #endif
-    float4 sum[TM];
-    UNROLL for (int i = 0; i < TM; i++) {
-        sum[i] = (float4)(0.0f);
+    float4 sum[TM][TN4], a_next[A_OWN], w_next[W_OWN];
+    UNROLL for (int i = 0; i < TM; i++) UNROLL for (int j = 0; j < TN4; j++) {
+        sum[i][j] = (float4)(0.0f);
 #ifdef GATE
-        factor[i] = (float4)(0.0f);
+        factor[i][j] = (float4)(0.0f);
 #endif
     }
-    const uint item = (uint)get_local_id(0), x = item % ACROSS, y = item / ACROSS;
-    const int m0 = (int)get_group_id(1) * TILE_M, n = (int)(get_group_id(0) * TILE_N + x * 4);
+    const int item = (int)get_local_id(0), x = item % ACROSS, y = item / ACROSS;
+    const int m0 = (int)get_group_id(1) * TILE_M, n0 = (int)get_group_id(0) * TILE_N;
     const size_t panel = get_group_id(0) * (size_t)K * TILE_N;
     a += a_offset;
+    w += w_offset + panel;
+#ifdef GATE
+    gate += gate_offset + panel;
+#endif
 
-    for (int k0 = 0; k0 < K; k0 += TILE_K) {
-        const int k_count = min(TILE_K, K - k0);
-        for (uint i = item; i < TILE_M * TILE_K; i += ITEMS) {
-            const int k = (int)(i % TILE_K), row = (int)(i / TILE_K);
-            // Rows beyond M repeat the last one: what they give is not written.
-            const float v =
-                a[(size_t)min(m0 + row, M - 1) * (size_t)lda + (size_t)(k0 + min(k, k_count - 1))];
-            ((__local float *)a_tile[k])[row] = k < k_count ? v : 0.0f;
-        }
-        stage_weights(w_tile[0], w + w_offset + panel + (size_t)k0 * TILE_N, k_count, item);
+    // From memory to registers. Rows beyond M repeat the last one: what they give is not written.
+#define FETCH(K0)                                                                                  \
+    {                                                                                              \
+        UNROLL for (int t = 0; t < A_OWN; t++) {                                                   \
+            const int q = item + t * ITEMS, k = (K0) + q % (TILE_K / 4) * 4;                       \
+            if (A_QUADS % ITEMS == 0 || q < A_QUADS)                                               \
+                a_next[t] = read_a(                                                                \
+                    a + (size_t)min(m0 + q / (TILE_K / 4), M - 1) * (size_t)lda + k, K - k);       \
+        }                                                                                          \
+        UNROLL for (int t = 0; t < W_OWN; t++) {                                                   \
+            const int q = item + t * ITEMS;                                                        \
+            const bool inside =                                                                    \
+                (W_QUADS % ITEMS == 0 || q < W_QUADS) && (K0) + q / (TILE_N / 4) < K;              \
+            const size_t at = (size_t)(K0) * (TILE_N / 4) + (size_t)q;                             \
+            w_next[t] = inside ? read_weights(w, at) : (float4)(0.0f);                             \
+            FETCH_GATE                                                                             \
+        }                                                                                          \
+    }
+    // From registers to local memory.
+#define KEEP(HALF)                                                                                 \
+    {                                                                                              \
+        UNROLL for (int t = 0; t < A_OWN; t++) {                                                   \
+            const int q = item + t * ITEMS;                                                        \
+            __local float *to = a_tile[HALF] + q % (TILE_K / 4) * 4 * A_LD + q / (TILE_K / 4);     \
+            if (A_QUADS % ITEMS == 0 || q < A_QUADS) {                                             \
+                to[0] = a_next[t].s0;                                                              \
+                to[A_LD] = a_next[t].s1;                                                           \
+                to[2 * A_LD] = a_next[t].s2;                                                       \
+                to[3 * A_LD] = a_next[t].s3;                                                       \
+            }                                                                                      \
+        }                                                                                          \
+        UNROLL for (int t = 0; t < W_OWN; t++) {                                                   \
+            const int q = item + t * ITEMS;                                                        \
+            if (W_QUADS % ITEMS == 0 || q < W_QUADS) {                                             \
+                w_tile[HALF][q] = w_next[t];                                                       \
+                KEEP_GATE(HALF)                                                                    \
+            }                                                                                      \
+        }                                                                                          \
+    }
 #ifdef GATE
-        stage_weights(gate_tile[0], gate + gate_offset + panel + (size_t)k0 * TILE_N, k_count,
-                      item);
+#define FETCH_GATE      gate_next[t] = inside ? read_weights(gate, at) : (float4)(0.0f);
+#define KEEP_GATE(HALF) gate_tile[HALF][q] = gate_next[t];
+#else
+#define FETCH_GATE
+#define KEEP_GATE(HALF)
 #endif
-        barrier(CLK_LOCAL_MEM_FENCE);
-        for (int k = 0; k < TILE_K; k++) {
-            const float4 b = w_tile[k][x];
-            UNROLL for (int i = 0; i < TM; i += 4) {
-                const float4 v = a_tile[k][y * (TM / 4) + (uint)i / 4];
-                sum[i] = fma((float4)(v.s0), b, sum[i]);
-                sum[i + 1] = fma((float4)(v.s1), b, sum[i + 1]);
-                sum[i + 2] = fma((float4)(v.s2), b, sum[i + 2]);
-                sum[i + 3] = fma((float4)(v.s3), b, sum[i + 3]);
+
+    FETCH(0)
+    KEEP(0)
+    barrier(CLK_LOCAL_MEM_FENCE);
+    for (int k0 = 0, half_used = 0; k0 < K; k0 += TILE_K, half_used ^= 1) {
+        const bool more = k0 + TILE_K < K;
+        if (more) FETCH(k0 + TILE_K)
+        __local const float4 *as = (__local const float4 *)a_tile[half_used] + y;
+        __local const float4 *ws = w_tile[half_used] + x;
 #ifdef GATE
-                const float4 g = gate_tile[k][x];
-                factor[i] = fma((float4)(v.s0), g, factor[i]);
-                factor[i + 1] = fma((float4)(v.s1), g, factor[i + 1]);
-                factor[i + 2] = fma((float4)(v.s2), g, factor[i + 2]);
-                factor[i + 3] = fma((float4)(v.s3), g, factor[i + 3]);
+        __local const float4 *gs = gate_tile[half_used] + x;
 #endif
-            }
+        STEPWISE for (int k = 0; k < TILE_K; k++) {
+            float4 v[TM4], b[TN4];
+            UNROLL for (int i = 0; i < TM4; i++) v[i] = as[k * (A_LD / 4) + i * (TILE_M / TM)];
+            UNROLL for (int j = 0; j < TN4; j++) b[j] = ws[k * (TILE_N / 4) + j * ACROSS];
+            UNROLL for (int i = 0; i < TM4; i++) MULTIPLY((sum + 4 * i), v[i], b)
+#ifdef GATE
+                UNROLL for (int j = 0; j < TN4; j++) b[j] = gs[k * (TILE_N / 4) + j * ACROSS];
+            UNROLL for (int i = 0; i < TM4; i++) MULTIPLY((factor + 4 * i), v[i], b)
+#endif
         }
+        if (more) KEEP(half_used ^ 1)
         barrier(CLK_LOCAL_MEM_FENCE);
     }
 
-    // One copy of the epilogue: the sums move up row by row, so that no index is variable and they
+    // One copy of the epilogue: the sums move up one by one, so that no index is variable and they
     // stay in registers even where a compiler does not unroll.
+    bias += bias_offset;
+    gamma += gamma_offset;
     for (int i = 0; i < TM; i++) {
-        const int m = m0 + (int)y * TM + i;
-        if (m < M) {
-            __global float *d = dst + dst_offset + (size_t)m * (size_t)ldd;
-            __global const float *r = residual + residual_offset + (size_t)m * (size_t)ldr;
-            const float4 v = sum[0];
+        const int m = m0 + (i / 4 * (TILE_M / TM) + y) * 4 + i % 4;
+        for (int j = 0; j < TN4; j++) {
+            const int n = n0 + (j * ACROSS + x) * 4;
+            const float4 v = sum[0][0];
 #ifdef GATE
-            const float4 t = factor[0];
+            const float4 t = factor[0][0];
 #else
             const float4 t = (float4)(1.0f);
 #endif
-            finish(d, v.s0, t.s0, n, N, bias + bias_offset, gamma + gamma_offset, r, epilogue);
-            finish(d, v.s1, t.s1, n + 1, N, bias + bias_offset, gamma + gamma_offset, r, epilogue);
-            finish(d, v.s2, t.s2, n + 2, N, bias + bias_offset, gamma + gamma_offset, r, epilogue);
-            finish(d, v.s3, t.s3, n + 3, N, bias + bias_offset, gamma + gamma_offset, r, epilogue);
-        }
-        UNROLL for (int j = 1; j < TM; j++) {
-            sum[j - 1] = sum[j];
+            if (m < M) {
+                __global float *d = dst + dst_offset + (size_t)m * (size_t)ldd;
+                __global const float *r = residual + residual_offset + (size_t)m * (size_t)ldr;
+                finish(d, v.s0, t.s0, n, N, bias, gamma, r, epilogue);
+                finish(d, v.s1, t.s1, n + 1, N, bias, gamma, r, epilogue);
+                finish(d, v.s2, t.s2, n + 2, N, bias, gamma, r, epilogue);
+                finish(d, v.s3, t.s3, n + 3, N, bias, gamma, r, epilogue);
+            }
+            UNROLL for (int s = 1; s < TM * TN4; s++) {
+                sum[(s - 1) / TN4][(s - 1) % TN4] = sum[s / TN4][s % TN4];
 #ifdef GATE
-            factor[j - 1] = factor[j];
+                factor[(s - 1) / TN4][(s - 1) % TN4] = factor[s / TN4][s % TN4];
 #endif
+            }
         }
     }
 }

@@ -26,6 +26,7 @@ struct onp_caps {
     bool unified_memory;
     bool dot_i8;          // products of int8 have an instruction (cl_khr_integer_dot_product)
     uint64_t cache_bytes; // of global memory, as the driver says; 0 if it does not
+    bool mobile;          // a phone's GPU: few registers, little local memory or none
     bool lanes;           // a CPU that runs work-items as the lanes of its vectors, like a GPU
 };
 
@@ -39,8 +40,10 @@ struct onp_tuning {
     int32_t tile_vectors;  // register tile: vectors (2 for AVX2, 3 for AVX-512)
     bool work_group_tiles; // local-memory kernels with work-groups (GPUs) before register tiles
     int32_t group_rows, group_cols, group_depth; // work-group tile of the local-memory product
-    int32_t attention_rows; // query rows per work-item or work-group in attention
-    int32_t attention_keys; // keys per block in attention
+    int32_t least_rows;           // of lower tiles where there are few rows; group_rows: none
+    int32_t item_rows, item_cols; // of it, for a work-item: 4 or 8 each; less for lower tiles
+    int32_t attention_rows;       // query rows per work-item or work-group in attention
+    int32_t attention_keys;       // keys per block in attention
 };
 
 // The ops that may have tiles of their own, measured on this device (exec/tuned.h): a row for all

@@ -155,22 +155,64 @@ static const struct onp_variant clblast = {.name = "matmul_clblast",
 // --- matmul_group -------------------------------------------------------------------------------
 
 struct group_tile {
-    int64_t rows, cols, depth, item_rows; // a work-item computes item_rows x 4
+    int64_t rows, cols, depth, item_rows, item_cols; // a work-item computes item_rows x item_cols
     uint64_t items, local_bytes;
 };
 
+// A lower tile, with the largest block a work-item that still gives 128 work-items: a group should
+// fill some hardware threads. Two products share the registers.
+static struct group_tile tile_of(const struct onp_tuning *tuning, int64_t rows, int64_t products) {
+    struct group_tile tile = {.rows = rows,
+                              .cols = tuning->group_cols,
+                              .depth = tuning->group_depth,
+                              .item_rows = tuning->item_rows,
+                              .item_cols = tuning->item_cols};
+    const int64_t sums = tile.item_rows * tile.item_cols;
+    while ((products * tile.item_rows * tile.item_cols > sums ||
+            rows * tile.cols < 128 * tile.item_rows * tile.item_cols) &&
+           tile.item_rows + tile.item_cols > 8)
+        *(tile.item_cols > 4 ? &tile.item_cols : &tile.item_rows) = 4;
+    if (tile.item_rows > 0 && tile.item_cols > 0)
+        tile.items = (uint64_t)(rows / tile.item_rows * (tile.cols / tile.item_cols));
+    tile.local_bytes = 8u * (uint64_t)(tile.depth * (rows + 4 + products * tile.cols));
+    return tile;
+}
+
+// Time that a tile should take, in arbitrary units: its fma, its reads of local memory for each
+// fma, its reads of memory for each fma, and that too few groups leave units idle. A model, not a
+// measurement.
+static double tile_cost(const struct group_tile *tile, const struct onp_node *node,
+                        const struct onp_device *device) {
+    const double rows = (double)tile->rows, cols = (double)tile->cols;
+    const double item =
+        (double)(tile->item_rows + tile->item_cols) / (double)(tile->item_rows * tile->item_cols);
+    const int64_t groups =
+        onp_div_up(node->dst->rows, tile->rows) * onp_div_up(node->dst->cols, tile->cols);
+    const double busy = (double)groups > (double)device->caps.compute_units
+                            ? (double)groups
+                            : (double)device->caps.compute_units;
+    return busy * rows * cols * (1.0 + item + 4.0 * (rows + cols) / (rows * cols));
+}
+
+// The device's tile, or a lower one where few rows would waste it or leave compute units idle.
 static struct group_tile group_tile(const struct onp_node *node, const struct onp_device *device) {
     const struct onp_tuning *tuning = onp_tiles(device, ONP_TUNED_MATMUL);
-    struct group_tile tile = {
-        .rows = tuning->group_rows, .cols = tuning->group_cols, .depth = tuning->group_depth};
-    // 8 rows a work-item read less local memory per fma, but a group should fill a wavefront.
     const int64_t products = node->src[ONP_MATMUL_GATE] ? 2 : 1;
-    tile.item_rows = tile.rows % 8 == 0 && tile.rows * tile.cols >= 64 * 32 ? 8 : 4;
-    if (products == 2) tile.item_rows = 4; // twice the sums
-    tile.items = (uint64_t)(tile.rows / tile.item_rows * (tile.cols / 4));
-    tile.local_bytes =
-        16u * (uint64_t)(tile.depth * (tile.rows / 4 + 1 + products * tile.cols / 4));
-    return tile;
+    struct group_tile best = tile_of(tuning, tuning->group_rows, products);
+    for (int64_t rows = tuning->group_rows / 2;
+         rows >= tuning->least_rows && rows >= 16 && rows % 8 == 0; rows /= 2) {
+        const struct group_tile lower = tile_of(tuning, rows, products);
+        if (tile_cost(&lower, node, device) < tile_cost(&best, node, device)) best = lower;
+    }
+    return best;
+}
+
+static bool is_4_or_8(int64_t n) { return n == 4 || n == 8; }
+
+static bool whole_tile(const struct group_tile *tile) {
+    return is_4_or_8(tile->item_rows) && is_4_or_8(tile->item_cols) && tile->rows >= 4 &&
+           tile->cols >= 4 && tile->depth >= 4 && tile->rows % tile->item_rows == 0 &&
+           tile->cols % tile->item_cols == 0 && tile->depth % 4 == 0;
 }
 
 static bool group_accepts(const struct onp_node *node, const struct onp_device *device, char *why) {
@@ -178,8 +220,7 @@ static bool group_accepts(const struct onp_node *node, const struct onp_device *
     if (!onp_tiles(device, ONP_TUNED_MATMUL)->work_group_tiles)
         return refuse(why, "this device computes better without work-groups");
     const struct group_tile tile = group_tile(node, device);
-    if (tile.rows < 4 || tile.cols < 4 || tile.depth < 1 || tile.rows % 4 || tile.cols % 4)
-        return refuse(why, "no work-group tile for this device");
+    if (!whole_tile(&tile)) return refuse(why, "no work-group tile for this device");
     if (!panels_of(node, tile.cols, why)) return false;
     if (tile.items > caps->max_work_group || tile.items > caps->max_work_item[0])
         return refuse(why, "needs groups of %llu work-items", (unsigned long long)tile.items);
@@ -192,9 +233,9 @@ static bool group_accepts(const struct onp_node *node, const struct onp_device *
 static enum onp_status group_emit(const struct onp_node *node, struct onp_emitter *emitter) {
     const struct group_tile tile = group_tile(node, emitter->device);
     struct onp_launch launch = product_launch(node, "matmul_group");
-    add_define(&launch, " -DTILE_M=%lld -DTILE_N=%lld -DTILE_K=%lld -DTM=%lld",
+    add_define(&launch, " -DTILE_M=%lld -DTILE_N=%lld -DTILE_K=%lld -DTM=%lld -DTN=%lld",
                (long long)tile.rows, (long long)tile.cols, (long long)tile.depth,
-               (long long)tile.item_rows);
+               (long long)tile.item_rows, (long long)tile.item_cols);
     if (node->src[ONP_MATMUL_GATE]) add_define(&launch, " -DGATE");
     add_define(&launch, "%s", onp_sub_group_define(emitter->device));
     launch.local[0] = (size_t)tile.items;

@@ -26,15 +26,17 @@
 #include "ops/op.h"
 
 // What the drivers of such devices tell. "small" and "minimal" are the least that their rows of the
-// tuning table ask for.
+// tuning table ask for. Pinned: the class's tile of the matrix product also where a lower one suits
+// the few rows of a case better.
 static const struct {
     const char *name;
     uint64_t local_bytes, max_work_group;
     uint32_t subgroup_size;
-} classes[] = {{"wave32", 64 * 1024, 256, 32},
-               {"wave64", 64 * 1024, 256, 64},
-               {"small", 8 * 1024, 64, 0},
-               {"minimal", 1024, 16, 0}};
+    bool pinned;
+} classes[] = {{"wave32", 64 * 1024, 256, 32, false},  {"wave64", 64 * 1024, 256, 64, false},
+               {"pinned32", 64 * 1024, 256, 32, true}, {"pinned64", 64 * 1024, 256, 64, true},
+               {"simd8", 64 * 1024, 256, 8, true},     {"small", 8 * 1024, 64, 0, true},
+               {"minimal", 1024, 16, 0, false}};
 
 // --- The back end --------------------------------------------------------------------------------
 
@@ -207,6 +209,7 @@ static bool open_class(const char *name, struct onp_context *context, struct onp
                                            .max_alloc_bytes = (uint64_t)2 << 30,
                                            .global_bytes = (uint64_t)8 << 30}};
     onp_tuning_choose(device);
+    if (classes[i].pinned) device->tuning.least_rows = device->tuning.group_rows;
     return true;
 }
 

@@ -33,8 +33,9 @@ HERE = Path(__file__).resolve().parent
 CLANG, HOST_CLANG = "clang-19", "clang-15"
 LIBRARIES = ["/usr/lib/x86_64-linux-gnu/amdgcn/bitcode", "/usr/lib/aarch64-linux-gnu/amdgcn/bitcode",
              "/opt/rocm/amdgcn/bitcode"]
-CLASSES = {"gfx1100": "wave32", "gfx1200": "wave32", "gfx942": "wave64"}
-SHARED_CLASSES = ["small", "minimal"]
+CLASSES = {"gfx1100": ["wave32", "pinned32"], "gfx1200": ["wave32", "pinned32"],
+           "gfx942": ["wave64", "pinned64"]}
+SHARED_CLASSES = ["simd8", "small", "minimal"]  # whose tiles other devices take
 FAULTS = ["NO_BARRIER_BEFORE_READING", "NO_BARRIER_BEFORE_WRITING", "UNWRITTEN_LOCAL",
           "WRITE_BEHIND_LOCAL", "WRITE_BEHIND_BUFFER", "WRITE_BEFORE_BUFFER", "WRITE_FAR_OUTSIDE",
           "READ_FAR_OUTSIDE", "ENDLESS"]
@@ -165,10 +166,10 @@ def listed(cases, device_class):
 def case_jobs(cases, targets, only):
     """Each distinct launch of a target once, those with most to do first."""
     jobs, lists = [], {name: list(listed(cases, name))
-                       for name in [*set(CLASSES.values()), *SHARED_CLASSES]}
+                       for name in [*sum(CLASSES.values(), []), *SHARED_CLASSES]}
     for target in targets:
         seen = set()
-        for name in [CLASSES[target], *SHARED_CLASSES]:
+        for name in [*CLASSES[target], *SHARED_CLASSES]:
             for entry in lists[name]:
                 key = (entry["op"], entry["variant"], entry["case"], entry["launched"])
                 if key in seen or only not in f"{entry['op']} {entry['variant']} {entry['label']}":
@@ -194,7 +195,7 @@ def summary(job, answer):
     results = answer.get("results", [])
     bad = [r for r in results if not r["ok"]]
     passed = bool(results) and not bad and answer["launches"] > 0
-    head = (f"{job['target']:7} {job['class']:7} {'ok  ' if passed else 'FAIL'} {job['variant']} / "
+    head = (f"{job['target']:7} {job['class']:8} {'ok  ' if passed else 'FAIL'} {job['variant']} / "
             f"{job['label']}")
     if not passed:
         message = answer.get("message") or next((r["message"] for r in bad), "nothing was executed")

@@ -159,15 +159,20 @@ def missing(*tools):
     return next((name for name, found in tools if not found), None)
 
 
-# Targets whose least sub-group is 16: they launch what list_programs marks with this.
-SUB_GROUP_16 = "/16"
-SUB_GROUP_16_DEVICES = ["pvc"]
+# The rows of the tuning table that a target may take: its own, and those for drivers that do not tell
+# a sub-group size.
+OWN_CLASS = {"skl": "gpu-simd8", "tgllp": "gpu-simd8", "acm-g10": "gpu-simd8", "pvc": "gpu-simd16",
+             "gfx900": "gpu-wave64", "gfx906": "gpu-wave64", "gfx90a": "gpu-wave64",
+             "gfx1030": "gpu-wave32", "sm_75": "gpu-warp32", "sm_80": "gpu-warp32"}
+# Its compiler takes 32 work-items a thread unless a sub-group size is asked for, which the class of
+# sub-groups of 16 does.
+ONLY_OWN_CLASS = ["pvc"]
 
 
 def launches(device, program):
     """The program as this target launches it, or None if it does not."""
-    narrow = device in SUB_GROUP_16_DEVICES
-    classes = [name for name in program.classes.split(",") if name.endswith(SUB_GROUP_16) == narrow]
+    own = [OWN_CLASS[device]] + ([] if device in ONLY_OWN_CLASS else ["gpu", "gpu-small"])
+    classes = [name for name in program.classes.split(",") if name in own]
     return program._replace(classes=",".join(classes)) if classes else None
 
 

@@ -17,15 +17,15 @@
 #include "onepeace/onepeace.h"
 #include "tests/golden/make_model.h"
 
-// The least that each row of the tuning table for GPUs takes; /16: with a least sub-group of 16.
+// The least that each row of the tuning table for GPUs takes.
 static const struct {
-    const char *name, *row;
+    const char *row;
     uint64_t local_bytes, max_work_group;
     uint32_t subgroup_size;
-} classes[] = {{"gpu", "gpu", 32 * 1024, 256, 0},
-               {"gpu-small", "gpu-small", 8 * 1024, 64, 0},
-               {"gpu/16", "gpu", 32 * 1024, 256, 16},
-               {"gpu-small/16", "gpu-small", 8 * 1024, 64, 16}};
+} classes[] = {{"gpu", 32 * 1024, 256, 0},          {"gpu-small", 8 * 1024, 64, 0},
+               {"gpu-wave64", 32 * 1024, 256, 64},  {"gpu-wave32", 32 * 1024, 256, 32},
+               {"gpu-warp32", 48 * 1024, 1024, 32}, {"gpu-simd8", 32 * 1024, 256, 8},
+               {"gpu-simd16", 32 * 1024, 256, 16}};
 
 // --- What was launched --------------------------------------------------------------------------
 
@@ -83,9 +83,7 @@ static enum onp_status buffer_write(struct onp_buffer *buffer, uint64_t offset, 
 
 static size_t class_of(const struct onp_device *device) {
     size_t i = 0;
-    while (i + 1 < ONP_COUNT(classes) && (strcmp(classes[i].row, device->tuning.row) != 0 ||
-                                          classes[i].subgroup_size != device->caps.subgroup_size))
-        i++;
+    while (i + 1 < ONP_COUNT(classes) && strcmp(classes[i].row, device->tuning.row) != 0) i++;
     return i;
 }
 
@@ -113,7 +111,10 @@ static const struct onp_backend backend = {.name = "none",
                                            .flush = finish,
                                            .finish = finish};
 
-static bool open_class(size_t index, struct onp_context *context, struct onp_device *device) {
+// Products of few rows take lower tiles: with `halvings` every product takes the tile that is so
+// many times halved.
+static bool open_class(size_t index, int halvings, struct onp_context *context,
+                       struct onp_device *device) {
     const uint64_t group = classes[index].max_work_group;
     *device = (struct onp_device){.backend = &backend,
                                   .context = context,
@@ -128,6 +129,9 @@ static bool open_class(size_t index, struct onp_context *context, struct onp_dev
                                            .max_alloc_bytes = (uint64_t)4 << 30,
                                            .global_bytes = (uint64_t)16 << 30}};
     onp_tuning_choose(device);
+    for (; halvings > 0 && device->tuning.group_rows > 16; halvings--)
+        device->tuning.group_rows /= 2;
+    device->tuning.least_rows = device->tuning.group_rows;
     return strcmp(device->tuning.row, classes[index].row) == 0;
 }
 
@@ -151,12 +155,12 @@ static struct onp_test_model small_heads(void) {
     return model;
 }
 
-static enum onp_status prepare(const struct onp_model *model, size_t class_index,
+static enum onp_status prepare(const struct onp_model *model, size_t class_index, int halvings,
                                enum onp_dtype dtype, struct onp_context *context) {
     struct onp_device device;
     const struct onp_encoder_params params = {.modalities = ONP_ALL_MODALITIES, .dtype = dtype};
     struct onp_encoder *encoder = NULL;
-    if (!open_class(class_index, context, &device))
+    if (!open_class(class_index, halvings, context, &device))
         return onp_fail(&context->log, ONP_ERR_UNSUPPORTED, "row %s was not chosen",
                         classes[class_index].row);
     ONP_TRY(onp_encoder_create(&device, model, &params, &encoder));
@@ -172,8 +176,10 @@ static enum onp_status walk_model(const char *folder, const struct onp_test_mode
     enum onp_status status = onp_make_model(path, settings, &context->log);
     if (status == ONP_OK) status = onp_model_open(context, path, NULL, &model);
     for (size_t i = 0; i < ONP_COUNT(classes) && status == ONP_OK; i++) {
-        status = prepare(model, i, ONP_F32, context);
-        if (status == ONP_OK) status = prepare(model, i, ONP_F16, context);
+        for (int halvings = 0; halvings < 4 && status == ONP_OK; halvings++) {
+            status = prepare(model, i, halvings, ONP_F32, context);
+            if (status == ONP_OK) status = prepare(model, i, halvings, ONP_F16, context);
+        }
     }
     onp_model_close(model);
     unlink(path);
@@ -207,7 +213,7 @@ static bool write_programs(const char *folder) {
         const char *comma = "";
         for (size_t c = 0; c < ONP_COUNT(classes); c++) {
             if (!(p->classes & 1u << c)) continue;
-            fprintf(file, "%s%s", comma, classes[c].name);
+            fprintf(file, "%s%s", comma, classes[c].row);
             comma = ",";
         }
         fputc('\n', file);

@@ -200,6 +200,7 @@ void onp_cl_probe(struct onp_cl_device *device) {
         .type = info->type,
         .vector_width = info->vector_width,
         .lanes = device->quirks.lanes,
+        .mobile = device->quirks.mobile,
         .compute_units = info->compute_units,
         .max_work_group = info->max_work_group,
         .max_work_item = {items[0], items[1], items[2]},

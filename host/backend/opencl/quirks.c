@@ -17,6 +17,7 @@ enum effect {
     NOTE = 64,
     LANES = 128,
     ONE_ITEM = 256,
+    MOBILE = 512,
 };
 
 // A row is in force when every field that is not NULL matches: names by substring without regard to
@@ -114,6 +115,14 @@ static const struct row rows[] = {
      .note = "llvmpipe leaves long loops early, so large models come out wrong: use PoCL on a CPU",
      .evidence = "own trial of rusticl 22.3.6: a work-item's loops end after 65535 iterations in "
                  "all, without an error"},
+    {.platform = "QUALCOMM",
+     .effects = MOBILE,
+     .evidence = "Qualcomm's OpenCL programming guide (80-NB295-11): few registers a work-item "
+                 "with large groups, local memory of 32 KiB at most; not tried"},
+    {.platform = "ARM Platform",
+     .effects = MOBILE,
+     .evidence = "Arm's Mali OpenCL developer guide (101574): local memory is main memory; not "
+                 "tried"},
     {.platform = "Oclgrind",
      .effects = SERIAL_BUILD | NO_PREFETCH | NO_LINE | NOTE,
      .note = "Oclgrind interprets kernels to check them: very slow",
@@ -162,6 +171,7 @@ void onp_cl_quirks_find(const struct onp_cl_identity *identity, struct onp_cl_qu
         out->own_cache |= (rows[i].effects & OWN_CACHE) != 0;
         out->alloc_early |= (rows[i].effects & ALLOC_EARLY) != 0;
         out->lanes |= (rows[i].effects & LANES) != 0;
+        out->mobile |= (rows[i].effects & MOBILE) != 0;
         out->one_item |= (rows[i].effects & ONE_ITEM) != 0;
         out->no_line |= (rows[i].effects & NO_LINE) != 0;
         const size_t used = strlen(out->note);

@@ -26,6 +26,7 @@ struct onp_cl_quirks {
     bool no_line;      // no #line before a source
     bool one_item;     // work-groups of one where the size is left to the driver
     bool lanes;        // a CPU that runs work-items as vector lanes
+    bool mobile;       // a phone's GPU: small tiles
     char note[256];    // sentences of the rows in force, "" if none
 };
 
