@@ -254,7 +254,7 @@ enum onp_status onp_encoder_limit_batch(struct onp_encoder *encoder, enum onp_mo
     if (!encoder || (unsigned)modality >= ONP_MODALITY_COUNT)
         return onp_fail(NULL, ONP_ERR_ARGUMENT,
                         "onp_encoder_limit_batch: no encoder or no such modality");
-    const uint32_t created = encoder->stats.max_batch[modality];
+    const uint32_t created = encoder->most_items[modality];
     if (most > created)
         return onp_fail(log_of(encoder), ONP_ERR_ARGUMENT,
                         "a batch of %u is more than the %u that the encoder was created for", most,

@@ -49,16 +49,16 @@ static int take(struct onp_bench *bench, const struct onp_bench_lane *lane, size
                 struct onp_bench_samples *busy, bool keep_kernels) {
     struct onp_encoder *encoder = bench->branches[lane->input->kind].encoder;
     struct onp_kernel_time *list = NULL;
+    struct onp_encoder_stats stats;
     size_t kernels = 0;
-    double wall = 0.0, device = 0.0;
+    double wall = 0.0;
     onp_encoder_profile_reset(encoder);
     int code = onp_bench_lane_run(bench, lane, 0, count, &wall);
     if (code == ONP_CLI_OK) code = onp_cli_status(onp_encoder_profile(encoder, &list, &kernels));
-    for (size_t i = 0; i < kernels && code == ONP_CLI_OK; i++) {
-        device += list[i].seconds;
-        if (keep_kernels) code = keep(bench, lane, &list[i]);
-    }
-    if (code == ONP_CLI_OK && wall > 0.0 && !onp_bench_samples_add(busy, device / wall))
+    for (size_t i = 0; i < kernels && code == ONP_CLI_OK && keep_kernels; i++)
+        code = keep(bench, lane, &list[i]);
+    if (code == ONP_CLI_OK) code = onp_cli_status(onp_encoder_get_stats(encoder, &stats));
+    if (code == ONP_CLI_OK && wall > 0.0 && !onp_bench_samples_add(busy, stats.busy_seconds / wall))
         code = onp_cli_fail("out of memory");
     onp_free(list);
     return code;

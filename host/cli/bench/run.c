@@ -75,13 +75,22 @@ static int try_batch(struct onp_bench *bench, struct onp_bench_input *input, uin
     return code;
 }
 
+// How many items of this input one run takes.
+static uint32_t most_items(const struct onp_bench *bench, const struct onp_bench_input *input) {
+    const struct onp_encoder *encoder = bench->branches[input->kind].encoder;
+    const struct onp_input *list[ONP_BENCH_LIST_MOST];
+    for (size_t i = 0; i < ONP_BENCH_LIST_MOST; i++) list[i] = input->prepared[i % ONP_BENCH_POOL];
+    return (uint32_t)onp_encoder_fitting(encoder, list, ONP_BENCH_LIST_MOST);
+}
+
 // The smallest batch within 2 % of the best rate. Batches that would take more than four times the
 // time of a scenario are not tried.
 static int find_best(struct onp_bench *bench, struct onp_bench_input *input) {
     const double bound = 4.0 * seconds_of(bench);
-    const uint32_t most = bench->branches[input->kind].max_batch;
     double best = 0.0, took = 0.0;
-    int code = ONP_CLI_OK;
+    int code = onp_cli_status(
+        onp_encoder_limit_batch(bench->branches[input->kind].encoder, input->kind, 0));
+    const uint32_t most = most_items(bench, input);
     input->best_batch = 1;
     for (uint32_t batch = 1; code == ONP_CLI_OK && batch <= most;) {
         if (batch > 1 && 2.0 * took > bound) break;
