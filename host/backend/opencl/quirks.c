@@ -117,12 +117,11 @@ static const struct row rows[] = {
                  "all, without an error"},
     {.platform = "QUALCOMM",
      .effects = MOBILE,
-     .evidence = "Qualcomm's OpenCL programming guide (80-NB295-11): few registers a work-item "
-                 "with large groups, local memory of 32 KiB at most; not tried"},
+     .evidence = "an assumption: no Adreno was tried and no source was found"},
     {.platform = "ARM Platform",
      .effects = MOBILE,
-     .evidence = "Arm's Mali OpenCL developer guide (101574): local memory is main memory; not "
-                 "tried"},
+     .evidence = "Arm, Mali GPU OpenCL developer guide (100614), memory model: local and private "
+                 "memory lie in global memory; not tried"},
     {.platform = "Oclgrind",
      .effects = SERIAL_BUILD | NO_PREFETCH | NO_LINE | NOTE,
      .note = "Oclgrind interprets kernels to check them: very slow",
