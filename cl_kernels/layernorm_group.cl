@@ -28,18 +28,18 @@ layernorm_group(__global const float *x, uint x_offset, __global const float *we
     __local float parts[ROWS * LANES];
     int lane = (int)get_local_id(0);
     __local float *part = parts + get_local_id(1) * LANES;
-    // Rows beyond the last take part in the barriers with the last row's data and store nothing.
-    bool inside = get_global_id(1) < (size_t)rows;
-    size_t row = inside ? get_global_id(1) : (size_t)rows - 1;
-    x += x_offset + row * (size_t)ldx;
-    y += y_offset + row * (size_t)ldy;
+    // Rows beyond the last take part in the barriers and touch nothing: the last row's data may be
+    // written already where y is x.
+    const int end = get_global_id(1) < (size_t)rows ? cols : 0;
+    x += x_offset + get_global_id(1) * (size_t)ldx;
+    y += y_offset + get_global_id(1) * (size_t)ldy;
 
     float sum = 0.0f;
-    for (int c = lane; c < cols; c += LANES) sum += x[c];
+    for (int c = lane; c < end; c += LANES) sum += x[c];
     float mean = row_sum(sum, part, lane) / (float)cols;
 
     float rest = 0.0f, square = 0.0f;
-    for (int c = lane; c < cols; c += LANES) {
+    for (int c = lane; c < end; c += LANES) {
         float t = x[c] - mean;
         rest += t;
         square = fma(t, t, square);
@@ -52,7 +52,7 @@ layernorm_group(__global const float *x, uint x_offset, __global const float *we
     weight += weight_offset;
     bias += bias_offset;
 #endif
-    for (int c = inside ? lane : cols; c < cols; c += LANES) {
+    for (int c = lane; c < end; c += LANES) {
         float t = ((x[c] - mean) - rest) * scale;
 #ifdef AFFINE
         t = fma(t, weight[c], bias[c]);
