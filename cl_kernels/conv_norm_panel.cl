@@ -17,38 +17,13 @@
 // Every element is one chain of fma over ascending k, whatever the tile: a row's result does not
 // depend on the other rows. The sums rest in dst until the row is complete.
 
-#define NR (NV * VEC)
-
-// What is left of a vector at the right edge.
-static inline vecf load_some(__global const float *p, int count) {
-    if (count >= VEC) return VLOAD(0, p);
-    float part[VEC];
-    for (int i = 0; i < VEC; i++) part[i] = i < count ? p[i] : 0.0f;
-    return VLOAD(0, part);
-}
-static inline void store_some(vecf x, __global float *p, int count) {
-    if (count >= VEC) {
-        VSTORE(x, 0, p);
-        return;
-    }
-    float part[VEC];
-    VSTORE(x, 0, part);
-    for (int i = 0; i < VEC && i < count; i++) p[i] = part[i];
-}
-
 // Rows [first, end) of one panel, `width` of whose columns exist. Asks for the weights at `next`
 // meanwhile.
 static inline void panel_rows(__global const float *a, __global const weight_t *panel,
                               __global const weight_t *next, __global const float *bias,
                               __global float *dst, int first, int end, int K, int lda, int ldd,
                               int width) {
-#ifdef PREFETCH
-    // A line of the next panel is asked for every `span` steps, so that all have come in the end.
-    const int tiles = (end - first + MR - 1) / MR;
-    const int span = max(1, tiles * 64 / (NR * (int)sizeof(weight_t)));
-#else
-    const int span = K;
-#endif
+    const int share = panel_share(end - first);
     vecf start[NV];
     UNROLL for (int j = 0; j < NV; j++) {
 #ifdef BIAS
@@ -66,21 +41,7 @@ static inline void panel_rows(__global const float *a, __global const weight_t *
         UNROLL for (int i = 0; i < MR; i++) {
             UNROLL for (int j = 0; j < NV; j++) { sum[i][j] = (vecf)(0.0f); }
         }
-        __global const weight_t *w = panel;
-        for (int k = 0; k < K;) {
-            const int k_end = min(k + span, K);
-            PREFETCH_READ(next);
-            next += 64 / sizeof(weight_t);
-            for (; k < k_end; k++) {
-                vecf b[NV];
-                UNROLL for (int j = 0; j < NV; j++) { b[j] = VLOAD_WEIGHT(w + j * VEC); }
-                UNROLL for (int i = 0; i < MR; i++) {
-                    const vecf x = (vecf)(row[i][k]);
-                    UNROLL for (int j = 0; j < NV; j++) { sum[i][j] = fma(x, b[j], sum[i][j]); }
-                }
-                w += NR;
-            }
-        }
+        next = panel_products(sum, row, panel, next, K, share);
         __global float *d = dst + (size_t)m * (size_t)ldd;
         if (width >= NR && m + MR <= end) {
             UNROLL for (int i = 0; i < MR; i++) {

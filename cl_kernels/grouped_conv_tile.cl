@@ -12,8 +12,6 @@
 //
 // Every element is one chain of fma over ascending tap and channel.
 
-#define NR (NV * VEC)
-
 // One tap for MR frames from `frame` on. Frames outside [0, T) count as zero.
 #define ADD_TAP(VALUE)                                                                             \
     for (int c = 0; c < C; c++) {                                                                  \

@@ -18,8 +18,6 @@
 // Every element is one chain of fma over ascending k, whatever the tile: a row's result does not
 // depend on the other rows. Between blocks of k the sums rest in dst.
 
-#define NR (NV * VEC)
-
 #define STAGE_FRESH 1 // the sums start at zero, else at dst
 #define STAGE_LAST  2 // the sums are complete: apply the epilogue
 #define STAGE_GATE  4 // the sums are those of the gate: multiply dst, which holds gelu(product)
@@ -32,23 +30,6 @@ struct operands {
     int first, end; // rows
     int width;      // columns of the panel that exist
 };
-
-// What is left of a vector at the right edge.
-static inline vecf load_some(__global const float *p, int count) {
-    if (count >= VEC) return VLOAD(0, p);
-    float part[VEC];
-    for (int i = 0; i < VEC; i++) part[i] = i < count ? p[i] : 0.0f;
-    return VLOAD(0, part);
-}
-static inline void store_some(vecf x, __global float *p, int count) {
-    if (count >= VEC) {
-        VSTORE(x, 0, p);
-        return;
-    }
-    float part[VEC];
-    VSTORE(x, 0, part);
-    for (int i = 0; i < VEC && i < count; i++) p[i] = part[i];
-}
 
 // One vector of one row, column c of the panel, to memory.
 static inline void finish(const struct operands *o, vecf sum, int row, int c, int stage) {
@@ -123,28 +104,12 @@ static inline void finish_edge(const struct operands *o, vecf sum[MR][NV], int m
         for (int j = 0; j < vectors; j++) finish(o, done[i * NV + j], m + i, j * VEC, stage);
 }
 
-// One step of k: `k` counts from row[], w is at that step's weights.
-static inline void step(vecf sum[MR][NV], __global const float *const row[MR], int k,
-                        __global const weight_t *w) {
-    vecf b[NV];
-    UNROLL for (int j = 0; j < NV; j++) { b[j] = VLOAD_WEIGHT(w + j * VEC); }
-    UNROLL for (int i = 0; i < MR; i++) {
-        const vecf x = (vecf)(row[i][k]);
-        UNROLL for (int j = 0; j < NV; j++) { sum[i][j] = fma(x, b[j], sum[i][j]); }
-    }
-}
-
-#define CHUNK 16 // steps of k between two requests for the next weights: a line of a's rows
-#define LINE  64 // bytes
-
 // Rows [first, end) times k_count steps of one panel. Asks for the weights at `next` meanwhile: an
 // equal share of them at every chunk of every tile.
 static inline void block(const struct operands *o, __global const weight_t *panel,
                          __global const weight_t *next, int k0, int k_count, int stage) {
+    const int share = panel_share(o->end - o->first);
 #ifdef PREFETCH
-    const int tiles = (o->end - o->first + MR - 1) / MR;
-    const int share = (CHUNK * NR + tiles - 1) / tiles;
-    const int lines = (share * (int)sizeof(weight_t) + LINE - 1) / LINE;
     const bool adds = stage & STAGE_LAST && o->epilogue & EPILOGUE_RESIDUAL;
 #endif
     for (int m = o->first; m < o->end; m += MR) {
@@ -167,16 +132,7 @@ static inline void block(const struct operands *o, __global const weight_t *pane
                 }
             }
         }
-        __global const weight_t *w = panel;
-        int k = 0;
-        for (; k + CHUNK <= k_count; k += CHUNK) {
-#ifdef PREFETCH
-            for (int l = 0; l < lines; l++) PREFETCH_READ(next + l * LINE / (int)sizeof(weight_t));
-            next += share;
-#endif
-            _Pragma("unroll 2") for (int u = 0; u < CHUNK; u++, w += NR) step(sum, row, k + u, w);
-        }
-        for (; k < k_count; k++, w += NR) step(sum, row, k, w);
+        next = panel_products(sum, row, panel, next, k_count, share);
         if (m + MR <= o->end && o->width >= NR)
             finish_tile(o, sum, m, stage);
         else
