@@ -3,6 +3,7 @@
 (() => {
     "use strict";
     const data = JSON.parse(document.getElementById("data").textContent);
+    const { make, svg, prepareTheme } = onepeacePage;
     const by = (id) => document.getElementById(id);
     const object = (value) => (value && typeof value === "object" && !Array.isArray(value) ? value : {});
     const list = (value) => (Array.isArray(value) ? value : []);
@@ -13,22 +14,6 @@
     const WORD = { image: "picture", audio: "sound", text: "text", single_stream: "single stream",
         offline: "offline", server: "server", encoder: "encoder", end_to_end: "end to end" };
     const word = (value) => WORD[value] || String(value ?? "");
-
-    function make(tag, properties, ...children) {
-        const element = document.createElement(tag);
-        for (const [name, value] of Object.entries(properties || {}))
-            if (name in element) element[name] = value;
-            else element.setAttribute(name, value);
-        element.append(...children.filter((child) => child !== null && child !== undefined));
-        return element;
-    }
-
-    function svg(tag, attributes, ...children) {
-        const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-        for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-        element.append(...children);
-        return element;
-    }
 
     // --- Numbers -----------------------------------------------------------------------------
 
@@ -369,29 +354,7 @@
             by("environments").append(card("Not measured", skipped.map((row) => [String(row.what), row.why])));
     }
 
-    // --- Theme -------------------------------------------------------------------------------
-
-    function theme() {
-        const button = by("theme"), names = ["auto", "light", "dark"];
-        let at = 0;
-        try { // a page of a file may have no storage
-            at = Math.max(0, names.indexOf(localStorage.getItem("onepeace-theme")));
-        } catch (error) { at = 0; }
-        const apply = () => {
-            if (at) document.documentElement.dataset.theme = names[at];
-            else delete document.documentElement.dataset.theme;
-            button.textContent = "Theme: " + names[at];
-        };
-        button.addEventListener("click", () => {
-            at = (at + 1) % names.length;
-            try {
-                localStorage.setItem("onepeace-theme", names[at]);
-            } catch (error) { /* it lasts until the page is closed */ }
-            apply();
-        });
-        apply();
-    }
-
-    for (const part of [theme, head, tiles, scenarioTable, latency, roofline, kernelTable, peakTable, accuracy, start, environments])
+    prepareTheme(by("theme"));
+    for (const part of [head, tiles, scenarioTable, latency, roofline, kernelTable, peakTable, accuracy, start, environments])
         part();
 })();

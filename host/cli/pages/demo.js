@@ -4,25 +4,9 @@
     "use strict";
     const data = JSON.parse(document.getElementById("data").textContent);
     const count = data.concepts.length;
+    const { make, svg, prepareTheme } = onepeacePage;
     const by = (id) => document.getElementById(id);
     const WORD = { image: "picture", audio: "sound", text: "word" };
-
-    // make("p", {className: "a"}, child or text ...); a missing child is left out.
-    function make(tag, properties, ...children) {
-        const element = document.createElement(tag);
-        for (const [name, value] of Object.entries(properties || {}))
-            if (name in element) element[name] = value;
-            else element.setAttribute(name, value);
-        element.append(...children.filter((child) => child !== null && child !== undefined));
-        return element;
-    }
-
-    function svg(tag, attributes, ...children) {
-        const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-        for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-        element.append(...children);
-        return element;
-    }
 
     // --- Scores ------------------------------------------------------------------------------
 
@@ -363,33 +347,9 @@
         });
     }
 
-    // --- Theme -------------------------------------------------------------------------------
-
-    function prepareTheme() {
-        const button = by("theme"), names = ["auto", "light", "dark"];
-        let at = 0;
-        try { // a page of a file may have no storage
-            at = Math.max(0, names.indexOf(localStorage.getItem("onepeace-theme")));
-        } catch (error) { at = 0; }
-        const apply = () => {
-            if (at) document.documentElement.dataset.theme = names[at];
-            else delete document.documentElement.dataset.theme;
-            button.textContent = "Theme: " + names[at];
-        };
-        button.addEventListener("click", () => {
-            at = (at + 1) % names.length;
-            try {
-                localStorage.setItem("onepeace-theme", names[at]);
-            } catch (error) { /* it lasts until the page is closed */ }
-            apply();
-        });
-        button.hidden = false;
-        apply();
-    }
-
     document.documentElement.classList.add("js-on");
     document.querySelectorAll(".js").forEach((element) => { element.hidden = false; });
-    prepareTheme();
+    prepareTheme(by("theme"));
     prepareSounds();
     prepareAsking();
     prepareHeats();
