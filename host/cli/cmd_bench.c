@@ -223,8 +223,8 @@ static int parse(struct onp_bench_options *o, int argc, char **argv, size_t *pos
         .about =
             "Measures a device with this model: what it can do at most, how near each kernel\n"
             "comes, and what a user gets: one query at a time, lists, and queries that arrive\n"
-            "at random, of prepared inputs and of files. Takes about a minute with the model\n"
-            "that comes with the program. bench/README.md describes the report.",
+            "at random, of prepared inputs and of files. Takes a minute or two with the\n"
+            "model that comes with the program. bench/README.md describes the report.",
         .options = options,
         .option_count = sizeof options / sizeof options[0]};
     int code;

@@ -10,7 +10,8 @@
 #include "cli/log.h"
 #include "cli/progress.h"
 
-// A stopped run loses at most COMMIT_ROWS embeddings, and the hashes of STEP_FILES files.
+// A stopped run loses at most COMMIT_ROWS embeddings, those on their way through the device, and
+// the hashes of STEP_FILES files.
 enum { STEP_FILES = 256, COMMIT_ROWS = 32 };
 static const uint64_t mebibyte = 1 << 20;
 #define STEP_BYTES (256 * mebibyte)
