@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/checked.h"
+#include "base/clock.h"
 
 #define SAMPLE_SECONDS 0.02
 #define LAUNCHES       512
@@ -111,12 +112,6 @@ struct sample {
     bool by_device;
 };
 
-static double seconds_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static double processor_now(void) {
     struct timespec t;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
@@ -151,9 +146,9 @@ static enum onp_status queue(struct onp_prober *prober, enum onp_probe probe) {
 
 static enum onp_status take(struct onp_prober *prober, enum onp_probe probe,
                             struct sample *sample) {
-    const double processor = processor_now(), start = seconds_now();
+    const double processor = processor_now(), start = onp_seconds_now();
     ONP_TRY(queue(prober, probe));
-    *sample = (struct sample){seconds_now() - start, processor_now() - processor, false};
+    *sample = (struct sample){onp_seconds_now() - start, processor_now() - processor, false};
     return kinds[probe].by_device ? device_time(prober->device, sample) : ONP_OK;
 }
 

@@ -4,6 +4,7 @@
 #define ONP_API_RUNS_H
 
 #include "api/internal.h"
+#include "base/clock.h"
 #include "exec/exec.h"
 
 // Runs on their way: one that the device computes and one that waits behind it, so that the device
@@ -46,7 +47,5 @@ void onp_runs_free(struct onp_encoder *encoder);
 enum onp_status onp_runs_prepare(struct onp_encoder *encoder, struct onp_graph *graph,
                                  const struct onp_batch *batch, bool explain,
                                  struct onp_tensor **embeddings);
-
-double onp_seconds_now(void);
 
 #endif

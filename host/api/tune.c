@@ -79,7 +79,7 @@ static enum onp_status search(struct onp_tune *tune, const struct graphs *graphs
                               const struct onp_tune_params *params) {
     struct onp_tune_search s = {
         .device = tune->device, .seed = params->seed, .fn = params->fn, .user = params->user};
-    const double end = onp_tune_now() + (params->seconds > 0.0 ? params->seconds : 300.0);
+    const double end = onp_seconds_now() + (params->seconds > 0.0 ? params->seconds : 300.0);
     bool any = false;
     memcpy(s.graphs, graphs->list, sizeof s.graphs);
     for (size_t op = 0; op < ONP_TUNED_COUNT; op++) {
@@ -88,10 +88,10 @@ static enum onp_status search(struct onp_tune *tune, const struct graphs *graphs
             if (wanted(params, later)) left += shares[later];
         if (!wanted(params, op)) continue;
         any = true;
-        const double now = onp_tune_now();
+        const double now = onp_seconds_now();
         s.clock.deadline = now + (end - now) * shares[op] / left;
         ONP_TRY(onp_tune_op(&s, (enum onp_tuned_op)op, &tune->winner[op]));
-        s.clock.stopped = s.clock.stopped && onp_tune_now() < s.clock.deadline; // by the caller
+        s.clock.stopped = s.clock.stopped && onp_seconds_now() < s.clock.deadline; // by the caller
         if (s.clock.stopped) break;
     }
     if (any) return ONP_OK;

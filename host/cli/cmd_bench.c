@@ -87,7 +87,7 @@ static int open_model(struct onp_bench *bench) {
     bench->synthetic = path != NULL;
     if (!path && !(path = onp_cli_model_path("bench", &bench->options.settings)))
         return ONP_CLI_USAGE;
-    const double start = onp_bench_now();
+    const double start = onp_cli_now();
     int code;
     if (bench->synthetic) {
         const enum onp_status status = onp_model_synthetic(session->context, path, &session->model);
@@ -98,7 +98,7 @@ static int open_model(struct onp_bench *bench) {
     } else {
         code = onp_cli_session_model(session, path);
     }
-    bench->open_model_s = onp_bench_now() - start;
+    bench->open_model_s = onp_cli_now() - start;
     if (code != ONP_CLI_OK) return code;
     const char *name = strrchr(session->info.path, '/');
     snprintf(bench->model_name, sizeof bench->model_name, "%s",
@@ -118,9 +118,9 @@ static int check_kinds(struct onp_bench *bench) {
 }
 
 static int open_device(struct onp_bench *bench) {
-    const double start = onp_bench_now();
+    const double start = onp_cli_now();
     int code = onp_cli_session_device(&bench->session);
-    bench->open_device_s = onp_bench_now() - start;
+    bench->open_device_s = onp_cli_now() - start;
     return code;
 }
 

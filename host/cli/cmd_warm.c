@@ -3,8 +3,8 @@
 // first launch have to see it launched, so blank items are embedded, short and long.
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "cli/clock.h"
 #include "cli/commands.h"
 #include "cli/session.h"
 
@@ -14,12 +14,6 @@ struct warm {
     struct onp_cli_session session;
     float *row;
 };
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 // Token ids, pixels or samples, all zero. Zero is a token like another.
 static enum onp_status make_blank(const struct onp_model *model, enum onp_modality modality,
@@ -80,7 +74,7 @@ static int run(struct warm *w) {
     if (code == ONP_CLI_OK && !path) code = ONP_CLI_USAGE;
     if (code == ONP_CLI_OK) code = onp_cli_session_model(session, path);
     if (code == ONP_CLI_OK) code = onp_cli_session_device(session);
-    const double start = now();
+    const double start = onp_cli_now();
     if (code == ONP_CLI_OK) code = create_encoder(w, modalities);
     if (code != ONP_CLI_OK) return code;
     w->row = malloc(session->info.embed_dim * sizeof *w->row);
@@ -90,7 +84,7 @@ static int run(struct warm *w) {
         if (modalities & ONP_BIT(m)) code = embed_blanks(w, (enum onp_modality)m);
     if (code == ONP_CLI_OK)
         onp_cli_say(ONP_LOG_INFO, "kernels of %s are ready on %s, in %.1f s", path,
-                    onp_device_get_info(session->device)->name, now() - start);
+                    onp_device_get_info(session->device)->name, onp_cli_now() - start);
     return code;
 }
 

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "cli/clock.h"
 #include "cli/log.h"
 #include "cli/prepare.h"
 #include "cli/progress.h"
@@ -54,12 +54,6 @@ struct run {
     bool all_ready; // no item is missing that could join a run
     bool blocked;   // more are prepared only after a run has ended
 };
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static struct entry *entry_of(struct run *run, size_t index) {
     return &run->entries[index % run->window];
@@ -195,7 +189,7 @@ static int submit(struct run *run, struct group *group) {
     struct flight *flight = &run->flights[(run->oldest + run->flying) % FLIGHTS];
     const size_t most = group->count < run->run_most ? group->count : run->run_most;
     size_t count = 0;
-    flight->submitted = now();
+    flight->submitted = onp_cli_now();
     int code =
         onp_cli_status(onp_encoder_submit(run->session->encoder, group->inputs, most, &count));
     if (code != ONP_CLI_OK) return code;
@@ -214,7 +208,7 @@ static int collect(struct run *run) {
     size_t count = 0, bytes = 0;
     int code = onp_cli_status(onp_encoder_collect(run->session->encoder, run->scratch, &count));
     if (code != ONP_CLI_OK) return code;
-    const double end = now();
+    const double end = onp_cli_now();
     const double start = flight->submitted > run->collected ? flight->submitted : run->collected;
     run->collected = end;
     for (size_t i = 0; i < flight->count; i++) {

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "cli/clock.h"
 #include "cli/log.h"
 
 // Decoding one picture of the largest size takes DECODE_BYTES for a moment; all threads together
@@ -36,12 +36,6 @@ struct onp_cli_preparer {
     unsigned thread_count;
 };
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 // --- One item -----------------------------------------------------------------------------------
 
 static enum onp_status make_input(const struct onp_cli_session *session,
@@ -60,7 +54,7 @@ static void prepare(const struct onp_cli_session *session, const struct onp_cli_
         out->reason = strdup(item->fault);
         return;
     }
-    const double start = now();
+    const double start = onp_cli_now();
     onp_cli_capture_all();
     out->status = make_input(session, item, &out->input);
     const char *reason = onp_cli_release(out->status);
@@ -69,7 +63,7 @@ static void prepare(const struct onp_cli_session *session, const struct onp_cli_
         out->input = NULL;
         out->reason = strdup(reason);
     }
-    out->seconds = now() - start;
+    out->seconds = onp_cli_now() - start;
 }
 
 void onp_cli_prepared_free(struct onp_cli_prepared *prepared) {

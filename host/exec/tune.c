@@ -143,7 +143,7 @@ static enum onp_status try_out(struct op_search *s, const struct onp_tuning *til
 
 static enum onp_status first_look(struct op_search *s) {
     struct onp_tune_clock clock = s->search->clock;
-    clock.deadline -= (1.0 - FIRST_SHARE) * (clock.deadline - onp_tune_now());
+    clock.deadline -= (1.0 - FIRST_SHARE) * (clock.deadline - onp_seconds_now());
     for (size_t i = 0; i < s->total && !s->search->clock.stopped; i++) {
         struct candidate *c = &s->list[i];
         struct onp_tune_estimate estimate;

@@ -3,6 +3,7 @@
 #ifndef ONP_EXEC_TUNE_H
 #define ONP_EXEC_TUNE_H
 
+#include "base/clock.h"
 #include "exec/tuned.h"
 #include "graph/graph.h"
 #include "onepeace/tune.h"
@@ -43,12 +44,11 @@ void onp_tune_collect(enum onp_tuned_op op, struct onp_graph *const graphs[ONP_M
                       struct onp_tune_shapes *shapes);
 
 struct onp_tune_clock {
-    double deadline; // of onp_tune_now
+    double deadline; // of onp_seconds_now
     bool stopped;    // by the caller
 };
-double onp_tune_now(void);
 static inline bool onp_tune_late(const struct onp_tune_clock *clock) {
-    return clock->stopped || onp_tune_now() > clock->deadline;
+    return clock->stopped || onp_seconds_now() > clock->deadline;
 }
 
 struct onp_tune_plan {

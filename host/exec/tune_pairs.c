@@ -4,20 +4,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "base/rng.h"
 #include "exec/exec.h"
 #include "exec/tune.h"
 #include "ops/op_list.h"
 #include "ops/ops.h"
-
-double onp_tune_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 // --- Shapes -------------------------------------------------------------------------------------
 

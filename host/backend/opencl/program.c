@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "backend/opencl/opencl.h"
+#include "base/clock.h"
 #include "base/parallel.h"
 #include "base/sha256.h"
 
@@ -174,12 +174,6 @@ static enum onp_status add_program(struct onp_cl_device *device,
     return ONP_OK;
 }
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 // Builds programs from `first` on, all at once, and reports the first that failed.
 static enum onp_status build_programs(struct onp_cl_device *device, size_t first) {
     const size_t count = device->program_count - first;
@@ -189,7 +183,7 @@ static enum onp_status build_programs(struct onp_cl_device *device, size_t first
     if (!builds) return onp_fail(log, ONP_ERR_MEMORY, "no memory to build %zu programs", count);
     for (size_t i = 0; i < count; i++)
         builds[i] = (struct build){.device = device, .program = device->programs[first + i]};
-    const double start = now();
+    const double start = onp_seconds_now();
     onp_parallel_for(count, device->quirks.serial_build ? 1 : 0, build_one, builds);
     enum onp_status status = ONP_OK;
     size_t cached = 0;
@@ -203,7 +197,7 @@ static enum onp_status build_programs(struct onp_cl_device *device, size_t first
         device->cache_hits += cached;
         device->compiled += count - cached;
         onp_log(log, ONP_LOG_DEBUG, "kernels: %zu programs in %.1f s (%zu compiled, %zu cached)",
-                count, now() - start, count - cached, cached);
+                count, onp_seconds_now() - start, count - cached, cached);
     }
     return status;
 }

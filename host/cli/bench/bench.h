@@ -6,6 +6,7 @@
 
 #include "cli/bench/machine.h"
 #include "cli/bench/stats.h"
+#include "cli/clock.h"
 #include "cli/session.h"
 #include "onepeace/probe.h"
 
@@ -138,7 +139,6 @@ struct onp_bench {
 
 const char *onp_bench_scenario_name(enum onp_bench_scenario scenario);
 const char *onp_bench_scope_name(enum onp_bench_scope scope);
-double onp_bench_now(void); // seconds of a clock that only moves forward
 
 // Each returns an exit code and has said why.
 

@@ -44,7 +44,7 @@ static int passes(struct onp_bench *bench, struct onp_bench_cell *cell, double s
 // --- Server ------------------------------------------------------------------------------------
 
 static void sleep_until(double moment) {
-    const double left = moment - onp_bench_now();
+    const double left = moment - onp_cli_now();
     if (left <= 0.0) return;
     struct timespec t = {.tv_sec = (time_t)left};
     t.tv_nsec = (long)((left - (double)t.tv_sec) * 1e9);
@@ -60,21 +60,21 @@ static size_t arrived(const double *arrivals, size_t first, size_t count, double
 // Takes what waits, at most a batch, as soon as the one before is done.
 static int serve(struct onp_bench *bench, struct onp_bench_cell *cell, const double *arrivals,
                  size_t count, size_t warmup) {
-    const double start = onp_bench_now();
+    const double start = onp_cli_now();
     int code = ONP_CLI_OK;
     for (size_t i = 0; i < count && code == ONP_CLI_OK;) {
         double took;
         sleep_until(start + arrivals[i]);
-        size_t waiting = arrived(arrivals, i, count, onp_bench_now() - start);
+        size_t waiting = arrived(arrivals, i, count, onp_cli_now() - start);
         if (waiting == 0) continue; // woken early
         if (waiting > cell->lane->batch) waiting = cell->lane->batch;
         code = onp_bench_lane_run(bench, cell->lane, i, waiting, &took);
-        const double done = onp_bench_now() - start;
+        const double done = onp_cli_now() - start;
         for (size_t q = i; q < i + waiting && code == ONP_CLI_OK; q++)
             if (q >= warmup) code = add(&cell->seconds, done - arrivals[q]);
         i += waiting;
     }
-    cell->elapsed += onp_bench_now() - start - (warmup ? arrivals[warmup - 1] : 0.0);
+    cell->elapsed += onp_cli_now() - start - (warmup ? arrivals[warmup - 1] : 0.0);
     cell->items += count - warmup;
     cell->warmup += warmup;
     return code;

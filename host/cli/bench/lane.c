@@ -3,15 +3,8 @@
 // command embeds them.
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cli/bench/bench.h"
-
-double onp_bench_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static int run_prepared(struct onp_bench *bench, const struct onp_bench_lane *lane, size_t first,
                         size_t count, double *seconds) {
@@ -21,10 +14,10 @@ static int run_prepared(struct onp_bench *bench, const struct onp_bench_lane *la
     for (size_t i = 0; i < count && code == ONP_CLI_OK; i++)
         list[i] = lane->input->prepared[(first + i) % ONP_BENCH_POOL];
     if (code == ONP_CLI_OK) {
-        const double start = onp_bench_now();
+        const double start = onp_cli_now();
         code = onp_cli_status(
             onp_encoder_embed(bench->branches[lane->input->kind].encoder, list, count, rows));
-        *seconds = onp_bench_now() - start;
+        *seconds = onp_cli_now() - start;
     }
     free(list);
     free(rows);
@@ -59,9 +52,9 @@ static int run_sources(struct onp_bench *bench, const struct onp_bench_lane *lan
     session.settings = &settings;
     session.encoder = bench->branches[input->kind].encoder;
     session.loaded = ONP_BIT(input->kind);
-    const double start = onp_bench_now();
+    const double start = onp_cli_now();
     int code = onp_cli_embed(&session, bench->session.info.path, &items, &sink, &rows);
-    *seconds = onp_bench_now() - start;
+    *seconds = onp_cli_now() - start;
     free(items.list);
     return code;
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/bench/machine.h"
+#include "cli/clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
-#include <time.h>
 #include <unistd.h>
 
 // Of the system's names only ASCII is kept, so that they can stand in any document.
@@ -112,13 +112,11 @@ static double seconds_of(struct timeval t) { return (double)t.tv_sec + 1e-6 * (d
 
 static void read_own(struct onp_bench_machine *m) {
     struct rusage usage;
-    struct timespec t;
     if (getrusage(RUSAGE_SELF, &usage) == 0) {
         m->own_s = seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime);
         m->peak_rss_bytes = (uint64_t)usage.ru_maxrss * 1024;
     }
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    m->moment_s = (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    m->moment_s = onp_cli_now();
 }
 
 void onp_bench_machine_read(struct onp_bench_machine *machine) {

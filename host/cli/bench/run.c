@@ -36,10 +36,10 @@ static int load(struct onp_bench *bench, enum onp_modality kind) {
                                               .dtype = s->dtype ? ONP_F16 : ONP_F32,
                                               .max_batch = (uint32_t)s->batch};
     struct onp_encoder_stats stats;
-    const double start = onp_bench_now();
+    const double start = onp_cli_now();
     int code = onp_cli_status(
         onp_encoder_create(bench->session.device, bench->session.model, &params, &branch->encoder));
-    branch->create_s = onp_bench_now() - start;
+    branch->create_s = onp_cli_now() - start;
     if (code == ONP_CLI_OK) code = first_embedding(bench, kind);
     if (code == ONP_CLI_OK) code = onp_cli_status(onp_encoder_get_stats(branch->encoder, &stats));
     if (code != ONP_CLI_OK) return code;
