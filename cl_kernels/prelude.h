@@ -39,8 +39,20 @@ typedef CAT(int, VEC) veci;
 #define PREFETCH_WRITE(p)
 #endif
 
-// Before a kernel that fills the registers. -DSUB_GROUP=n: Intel GPUs with sub-groups of 16 and 32,
-// whose compiler prefers 32 work-items a thread and spills; n is what it shall take.
+// -DSUB_GROUPS: the kernel uses the functions of sub-groups, all of SUB_GROUP work-items. Compilers
+// that declare them without the pragma, or under cl_intel_subgroups, do not know its name.
+#ifdef SUB_GROUPS
+#ifdef cl_khr_subgroups
+#pragma OPENCL EXTENSION cl_khr_subgroups : enable
+#endif
+#if defined(__AMDGCN_WAVEFRONT_SIZE) && __AMDGCN_WAVEFRONT_SIZE != SUB_GROUP
+#error "the compiler's wavefront is not SUB_GROUP work-items"
+#endif
+#endif
+
+// Before a kernel that fills the registers or uses sub-groups. -DSUB_GROUP=n: the compiler shall
+// take sub-groups of n. Without it, Intel's for GPUs with sub-groups of 16 and 32 prefers 32
+// work-items a thread and spills.
 #ifdef SUB_GROUP
 #define FULL_REGISTERS __attribute__((intel_reqd_sub_group_size(SUB_GROUP)))
 #else

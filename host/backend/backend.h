@@ -21,6 +21,7 @@ struct onp_caps {
     uint64_t max_alloc_bytes;
     uint64_t global_bytes;
     uint32_t subgroup_size; // 0: unknown or none
+    bool subgroups;         // kernels can use the functions of sub-groups, of subgroup_size
     bool blas;              // a vendor product (CLBlast) is available
     bool prefetch;          // the compiler knows __builtin_prefetch (clang on a CPU)
     bool unified_memory;
@@ -86,6 +87,10 @@ struct onp_arg {
 // One kernel launch, complete. Sizes in work-items; local[0] == 0 leaves the choice to the driver.
 // global is a multiple of local in every dimension.
 struct onp_launch {
+// The define of kernels that use the functions of sub-groups: the back end compiles them with what
+// this device's compiler needs for that. -DSUB_GROUP=n goes with it (see prelude.h).
+#define ONP_SUB_GROUPS "-DSUB_GROUPS"
+
     const char *source;   // cl_kernels/<source>.cl
     const char *function; // kernel name in it
     char defines[256];    // "-DMR=6 -DNV=2"

@@ -85,8 +85,9 @@ static void read_uuid(cl_device_id id, const char *extensions, char hex[40]) {
     for (size_t i = 0; i < sizeof uuid; i++) snprintf(hex + 2 * i, 3, "%02x", uuid[i]);
 }
 
-// The warp or wavefront, or the smallest size that Intel's compiler offers (the one its matrix
-// engine is tied to). Other drivers decide per kernel and are not asked.
+// The warp or wavefront, or the smallest size from 8 on that Intel's compiler offers (the one its
+// matrix engine is tied to; that for CPUs offers 4 too). Other drivers decide per kernel and are
+// not asked.
 static uint32_t subgroup_size(cl_device_id id, const char *extensions) {
     if (has_extension(extensions, "cl_nv_device_attribute_query"))
         return get_uint(id, DEVICE_WARP_SIZE_NV);
@@ -98,7 +99,7 @@ static uint32_t subgroup_size(cl_device_id id, const char *extensions) {
         return 0;
     size_t least = 0;
     for (size_t i = 0; i < bytes / sizeof *sizes; i++)
-        if (least == 0 || sizes[i] < least) least = sizes[i];
+        if (sizes[i] >= 8 && (least == 0 || sizes[i] < least)) least = sizes[i];
     return (uint32_t)least;
 }
 
@@ -182,7 +183,30 @@ static bool has_prefetch(struct onp_cl_device *device) {
                                "    __builtin_prefetch((const void *)(ulong)x, 0, 2);\n"
                                "}\n";
     return device->base.info.type == ONP_DEVICE_CPU && !device->quirks.no_prefetch &&
-           onp_cl_compiles(device, "probe_prefetch", text);
+           onp_cl_compiles(device, "probe_prefetch", text, "");
+}
+
+// Whether kernels can use sub-groups of a known size, and the standard that the compiler has their
+// functions in: Intel's in 1.2, AMD's from 2.0 on, others in 3.0 alone.
+static bool has_sub_groups(struct onp_cl_device *device) {
+    static const char text[] =
+        "__kernel FULL_REGISTERS void probe(__global float *x) {\n"
+        "    x[get_sub_group_local_id()] = sub_group_reduce_add(sub_group_broadcast(x[0], 1));\n"
+        "}\n";
+    static const char *const standards[] = {"CL1.2", "CL2.0", "CL3.0"};
+    const uint32_t size = device->base.info.subgroup_size;
+    char defines[64], *extensions = device_text(device->entry.id, CL_DEVICE_EXTENSIONS);
+    const bool named = extensions && (has_extension(extensions, "cl_khr_subgroups") ||
+                                      has_extension(extensions, "cl_intel_subgroups"));
+    free(extensions);
+    if (!named || size < 8 || size > 64 || (size & (size - 1)) != 0) return false;
+    snprintf(defines, sizeof defines, ONP_SUB_GROUPS " -DSUB_GROUP=%u", (unsigned)size);
+    for (size_t i = 0; i < sizeof standards / sizeof *standards; i++) {
+        device->sub_group_standard = standards[i];
+        if (onp_cl_compiles(device, "probe_sub_groups", text, defines)) return true;
+    }
+    device->sub_group_standard = NULL;
+    return false;
 }
 
 static bool has_dot_product(cl_device_id id) {
@@ -208,6 +232,7 @@ void onp_cl_probe(struct onp_cl_device *device) {
         .max_alloc_bytes = info->max_alloc_bytes,
         .global_bytes = info->global_bytes,
         .subgroup_size = info->subgroup_size,
+        .subgroups = has_sub_groups(device),
         .dot_i8 = has_dot_product(device->entry.id),
         .cache_bytes = get_ulong(device->entry.id, CL_DEVICE_GLOBAL_MEM_CACHE_SIZE),
         .blas = onp_cl_has_blas(),

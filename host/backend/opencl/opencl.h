@@ -51,6 +51,7 @@ struct onp_cl_device {
     struct onp_cl_entry entry;
     struct onp_cl_quirks quirks;
     char platform_version[128];
+    const char *sub_group_standard; // -cl-std of kernels with sub-groups; NULL: as all others
     cl_context context;
     cl_command_queue queue;
     bool owns_context, owns_queue; // false: handed in by a caller, never released here
@@ -106,7 +107,8 @@ enum onp_status onp_cl_build_from(struct onp_cl_device *device,
                                   struct onp_launch *const *launches, size_t count);
 void onp_cl_programs_free(struct onp_cl_device *device);
 // Whether a source compiles here; the answer is cached, nothing is logged.
-bool onp_cl_compiles(struct onp_cl_device *device, const char *name, const char *text);
+bool onp_cl_compiles(struct onp_cl_device *device, const char *name, const char *text,
+                     const char *defines);
 
 // cache.c
 // Creates the folder; on failure (or NULL) the cache stays off and warns.

@@ -10,7 +10,7 @@
 #include "base/sha256.h"
 
 // Kernels rely on infinities (masks) and on exact division, so nothing looser than mad is allowed.
-#define OPTIONS "-cl-std=CL1.2 -cl-mad-enable"
+#define OPTIONS "-cl-std=%s -cl-mad-enable"
 // Changes whenever the same key would have to mean something else.
 #define CACHE_FORMAT "onepeace opencl 1"
 
@@ -21,13 +21,18 @@ struct build {
     char *log; // of a failed build, malloc'ed, may be NULL
 };
 
-static void make_options(const struct onp_cl_program *program, char *options, size_t size) {
-    snprintf(options, size, OPTIONS "%s%s", program->defines[0] ? " " : "", program->defines);
+// The only kernels that may need more than OpenCL C 1.2 are those with sub-groups.
+static void make_options(const struct onp_cl_device *device, const struct onp_cl_program *program,
+                         char *options, size_t size) {
+    const bool sub_groups = strstr(program->defines, ONP_SUB_GROUPS) != NULL;
+    snprintf(options, size, OPTIONS "%s%s",
+             sub_groups && device->sub_group_standard ? device->sub_group_standard : "CL1.2",
+             program->defines[0] ? " " : "", program->defines);
 }
 
 static void make_key(const struct onp_cl_device *device, struct onp_cl_program *program) {
-    char options[sizeof program->defines + sizeof OPTIONS + 1];
-    make_options(program, options, sizeof options);
+    char options[sizeof program->defines + sizeof OPTIONS + 8];
+    make_options(device, program, options, sizeof options);
     const struct onp_device_info *info = &device->base.info;
     const char *parts[] = {CACHE_FORMAT,
                            onp_kernel_prelude,
@@ -58,8 +63,8 @@ static char *build_log(cl_program program, cl_device_id id) {
 }
 
 static cl_int build_handle(struct build *build, cl_program handle, bool keep_log) {
-    char options[sizeof build->program->defines + sizeof OPTIONS + 1];
-    make_options(build->program, options, sizeof options);
+    char options[sizeof build->program->defines + sizeof OPTIONS + 8];
+    make_options(build->device, build->program, options, sizeof options);
     const cl_device_id id = build->device->entry.id;
     const cl_int error = clBuildProgram(handle, 1, &id, options, NULL, NULL);
     if (error != CL_SUCCESS && keep_log) build->log = build_log(handle, id);
@@ -111,8 +116,8 @@ static void build_one(void *user, size_t index) {
 
 // A log may be longer than a message; the first errors are the telling ones.
 static enum onp_status build_failed(const struct build *build) {
-    char options[sizeof build->program->defines + sizeof OPTIONS + 1];
-    make_options(build->program, options, sizeof options);
+    char options[sizeof build->program->defines + sizeof OPTIONS + 8];
+    make_options(build->device, build->program, options, sizeof options);
     return onp_fail(&build->device->base.context->log, onp_cl_error_status(build->error),
                     "kernel source %s does not compile on %s with \"%s\": %s (%d); the driver's "
                     "log:\n%.3000s",
@@ -277,8 +282,10 @@ enum onp_status onp_cl_kernels_build(struct onp_device *device, struct onp_launc
     return onp_cl_build_from(onp_cl_device(device), onp_kernel_sources, launches, count);
 }
 
-bool onp_cl_compiles(struct onp_cl_device *device, const char *name, const char *text) {
+bool onp_cl_compiles(struct onp_cl_device *device, const char *name, const char *text,
+                     const char *defines) {
     struct onp_cl_program program = {.source = name, .text = text};
+    snprintf(program.defines, sizeof program.defines, "%s", defines);
     struct build build = {.device = device, .program = &program};
     make_key(device, &program);
     size_t size;
