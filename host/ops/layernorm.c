@@ -89,6 +89,46 @@ static const char *gelu_define(const struct onp_node *node) {
     return params_of(node)->gelu ? " -DGELU" : "";
 }
 
+// float4 of a row that a work-item of its sub-group keeps. With 16 Intel's compiler spills, and a
+// work-group brings more work-items to so long a row.
+#define MOST_QUADS 12
+static int64_t subgroup_quads(const struct onp_node *node, const struct onp_device *device) {
+    return onp_div_up(node->src[ONP_LAYERNORM_X]->cols, 4 * (int64_t)device->caps.subgroup_size);
+}
+
+static bool subgroup_accepts(const struct onp_node *node, const struct onp_device *device,
+                             char *why) {
+    if (!onp_tiles(device, ONP_TUNED_LAYERNORM)->work_group_tiles) {
+        snprintf(why, ONP_WHY, "this device class prefers one work-item per row");
+        return false;
+    }
+    if (!device->caps.subgroups) {
+        snprintf(why, ONP_WHY, "no sub-groups of a known size on this device");
+        return false;
+    }
+    if (subgroup_quads(node, device) > MOST_QUADS) {
+        snprintf(why, ONP_WHY, "more than %d columns for a sub-group of %u",
+                 (int)(4 * MOST_QUADS * device->caps.subgroup_size), device->caps.subgroup_size);
+        return false;
+    }
+    return true;
+}
+
+static enum onp_status subgroup_emit(const struct onp_node *node, struct onp_emitter *emitter) {
+    const uint32_t size = emitter->device->caps.subgroup_size;
+    struct onp_launch launch = {.source = "layernorm_subgroup",
+                                .function = "layernorm_subgroup",
+                                .dims = 2,
+                                .global = {size, (size_t)node->dst->rows},
+                                .local = {size, 1}};
+    snprintf(launch.defines, sizeof launch.defines,
+             ONP_SUB_GROUPS " -DSUB_GROUP=%u -DQUADS=%lld%s%s", size,
+             (long long)subgroup_quads(node, emitter->device), affine_define(node),
+             gelu_define(node));
+    push_arguments(&launch, node);
+    return onp_emit_launch(emitter, &launch);
+}
+
 // Lanes that share a row: a power of two that leaves each a few elements, 256 at most.
 static size_t group_lanes(const struct onp_node *node, const struct onp_device *device) {
     const int64_t cols = node->src[ONP_LAYERNORM_X]->cols;
@@ -160,11 +200,13 @@ static enum onp_status row_emit(const struct onp_node *node, struct onp_emitter 
     return onp_emit_launch(emitter, &launch);
 }
 
+static const struct onp_variant subgroup = {
+    .name = "layernorm_subgroup", .accepts = subgroup_accepts, .emit = subgroup_emit};
 static const struct onp_variant group = {
     .name = "layernorm_group", .accepts = group_accepts, .emit = group_emit};
 static const struct onp_variant row = {
     .name = "layernorm_row", .accepts = row_accepts, .emit = row_emit};
-static const struct onp_variant *const variants[] = {&group, &row, NULL};
+static const struct onp_variant *const variants[] = {&subgroup, &group, &row, NULL};
 
 // --- Cases ------------------------------------------------------------------------------------
 

@@ -27,16 +27,17 @@
 
 // What the drivers of such devices tell. "small" and "minimal" are the least that their rows of the
 // tuning table ask for. Pinned: the class's tile of the matrix product also where a lower one suits
-// the few rows of a case better.
+// the few rows of a case better. The emulated devices have no sub-groups of 8.
 static const struct {
     const char *name;
     uint64_t local_bytes, max_work_group;
     uint32_t subgroup_size;
-    bool pinned;
-} classes[] = {{"wave32", 64 * 1024, 256, 32, false},  {"wave64", 64 * 1024, 256, 64, false},
-               {"pinned32", 64 * 1024, 256, 32, true}, {"pinned64", 64 * 1024, 256, 64, true},
-               {"simd8", 64 * 1024, 256, 8, true},     {"small", 8 * 1024, 64, 0, true},
-               {"minimal", 1024, 16, 0, false}};
+    bool subgroups, pinned;
+} classes[] = {
+    {"wave32", 64 * 1024, 256, 32, true, false},  {"wave64", 64 * 1024, 256, 64, true, false},
+    {"pinned32", 64 * 1024, 256, 32, true, true}, {"pinned64", 64 * 1024, 256, 64, true, true},
+    {"simd8", 64 * 1024, 256, 8, false, true},    {"small", 8 * 1024, 64, 0, false, true},
+    {"minimal", 1024, 16, 0, false, false}};
 
 // --- The back end --------------------------------------------------------------------------------
 
@@ -206,6 +207,7 @@ static bool open_class(const char *name, struct onp_context *context, struct onp
                                            .max_work_item = {group, group, group},
                                            .local_bytes = classes[i].local_bytes,
                                            .subgroup_size = classes[i].subgroup_size,
+                                           .subgroups = classes[i].subgroups,
                                            .max_alloc_bytes = (uint64_t)2 << 30,
                                            .global_bytes = (uint64_t)8 << 30}};
     onp_tuning_choose(device);

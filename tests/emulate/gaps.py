@@ -14,6 +14,7 @@ FIRST_VECTOR = 256             # of a source operand's numbers
 # global_inv, global_wb, global_wbinv. First word and size.
 CACHES = {"rdna3": {0xE0AC0000: 8, 0xE0B00000: 8},
           "rdna4": {0xEE0AC07C: 12, 0xEE0B007C: 12, 0xEE13C07C: 12}, "cdna": {}}
+DPP16, ROW_SHARE, ROW = 0xFA, 0x150, 16   # a source; its control, lane added; lanes of a row
 INDEX_ON, INDEX_OFF = 0xBF11, 0xBF9C0000  # CDNA: s_set_gpr_idx_on (upper half), _off
 INDEX_SOURCE, INDEX_RESULT = 1, 8
 
@@ -65,6 +66,30 @@ def relative_move_step(pc, architecture):
         else:
             move(state, result + index, source)
     return "V_MOVREL_B32", 4, execute
+
+
+def row_share_step(pc, architecture):
+    """RDNA: v_mov_b32 with DPP row_share: each row's lanes take the value of one of its lanes."""
+    word, control = word_at(pc), word_at(pc + 4)
+    if architecture == "cdna" or word >> 25 != 0x3F or word >> 9 & 0xFF != 1 or \
+            word & 0x1FF != DPP16 or control >> 8 & 0x1F0 != ROW_SHARE:
+        return None
+    if control >> 24 != 0xFF or control >> 20 & 0xF:
+        raise Fault("row_share with masks or modifiers is not emulated")
+    result, source, shared = word >> 17 & 0xFF, control & 0xFF, control >> 8 & 0xF
+    fetch_inactive, zero = control >> 18 & 1, control >> 19 & 1
+
+    def execute(state, pointers):
+        del pointers
+        vectors, lanes, active = state._vgpr_mv, state.wave_size, active_lanes(state)
+        values = vectors[source * lanes:(source + 1) * lanes].tolist()
+        for lane in active:
+            at = lane // ROW * ROW + shared
+            if fetch_inactive or at in active:
+                vectors[result * lanes + lane] = values[at]
+            elif zero:
+                vectors[result * lanes + lane] = 0
+    return "V_MOV_B32_ROW_SHARE", 8, execute
 
 
 def indexed_move_step(pc, architecture):
@@ -151,7 +176,8 @@ class Gaps:
         """(name, size, execute(state, pointers)), or None for what the emulator knows."""
         if architecture != "cdna" and word_at(pc) >> 31 == 0 and word_at(pc) & 0x1FF in (0xE9, 0xEA):
             raise Fault("DPP8 is not emulated")
-        for find in (cache_step, relative_move_step, indexed_move_step, self.high_halves.step):
+        for find in (cache_step, relative_move_step, row_share_step, indexed_move_step,
+                     self.high_halves.step):
             found = find(pc, architecture)
             if found:
                 return found

@@ -20,6 +20,7 @@ from gaps import Fault
 
 # As host/backend/opencl/program.c.
 OPTIONS = ["-cl-std=CL1.2", "-cl-mad-enable"]
+SUB_GROUP_OPTIONS = ["-cl-std=CL2.0", *OPTIONS[1:]]
 
 
 class Worker:
@@ -35,7 +36,8 @@ class Worker:
         if path.exists():
             return path
         part = folder / f"{key}.{os.getpid()}.part"
-        command = [self.settings["clang"], "-x", "cl", *OPTIONS, *defines.split(), "-target",
+        options = SUB_GROUP_OPTIONS if "-DSUB_GROUPS" in defines.split() else OPTIONS
+        command = [self.settings["clang"], "-x", "cl", *options, *defines.split(), "-target",
                    "amdgcn-amd-amdhsa", f"-mcpu={target}",
                    f"--rocm-device-lib-path={self.settings['bitcode']}", "-O3", source, "-o",
                    str(part)]

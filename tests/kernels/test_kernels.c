@@ -139,6 +139,7 @@ static void every_variant_ran(void **state) {
             if (!device->caps.blas && strstr((*v)->name, "clblast")) continue;
             if (runs_of((*v)->name) > 0) continue;
             print_message("%s of %s never ran\n", (*v)->name, (*op)->name);
+            if (!device->caps.subgroups && strstr((*v)->name, "subgroup")) continue; // the same
             missing++;
         }
     assert_int_equal(missing, 0);

@@ -22,6 +22,8 @@ from pathlib import Path
 
 # As host/backend/opencl/program.c.
 OPTIONS = ["-cl-std=CL1.2", "-cl-mad-enable"]
+# What AMD's compiler needs for the functions of sub-groups; Intel's has them in 1.2.
+SUB_GROUP_OPTIONS = ["-cl-std=CL2.0", *OPTIONS[1:]]
 CLANG = "clang-15"
 AMD_LIBRARIES = ["/usr/lib/x86_64-linux-gnu/amdgcn/bitcode",
                  "/usr/lib/aarch64-linux-gnu/amdgcn/bitcode", "/opt/rocm/amdgcn/bitcode"]
@@ -110,7 +112,8 @@ def amd_library():
 
 def compile_amd(program, device, text, folder):
     out = folder / "kernel.s"
-    run([CLANG, "-x", "cl", *OPTIONS, *program.defines, "-target", "amdgcn-amd-amdhsa",
+    options = SUB_GROUP_OPTIONS if "-DSUB_GROUPS" in program.defines else OPTIONS
+    run([CLANG, "-x", "cl", *options, *program.defines, "-target", "amdgcn-amd-amdhsa",
          f"-mcpu={device}", f"--rocm-device-lib-path={amd_library()}", "-O3", "-S", str(text), "-o",
          str(out)])
     kernels = out.read_text().split("amdhsa.kernels:")[-1]
