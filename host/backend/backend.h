@@ -43,8 +43,11 @@ struct onp_tuning {
     int32_t group_rows, group_cols, group_depth; // work-group tile of the local-memory product
     int32_t least_rows;           // of lower tiles where there are few rows; group_rows: none
     int32_t item_rows, item_cols; // of it, for a work-item: 4 or 8 each; less for lower tiles
-    int32_t attention_rows;       // query rows per work-item or work-group in attention
-    int32_t attention_keys;       // keys per block in attention
+    // Tile of the product by sub-groups, before the work-group tile: rows, and columns of a
+    // work-item (half with a gate). 0 rows: not taken.
+    int32_t subgroup_rows, subgroup_cols;
+    int32_t attention_rows; // query rows per work-item or work-group in attention
+    int32_t attention_keys; // keys per block in attention
 };
 
 // The ops that may have tiles of their own, measured on this device (exec/tuned.h): a row for all
@@ -84,13 +87,13 @@ struct onp_arg {
 
 #define ONP_MAX_ARGS 40
 
-// One kernel launch, complete. Sizes in work-items; local[0] == 0 leaves the choice to the driver.
-// global is a multiple of local in every dimension.
-struct onp_launch {
 // The define of kernels that use the functions of sub-groups: the back end compiles them with what
 // this device's compiler needs for that. -DSUB_GROUP=n goes with it (see prelude.h).
 #define ONP_SUB_GROUPS "-DSUB_GROUPS"
 
+// One kernel launch, complete. Sizes in work-items; local[0] == 0 leaves the choice to the driver.
+// global is a multiple of local in every dimension.
+struct onp_launch {
     const char *source;   // cl_kernels/<source>.cl
     const char *function; // kernel name in it
     char defines[256];    // "-DMR=6 -DNV=2"

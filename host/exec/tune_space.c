@@ -58,6 +58,7 @@ static void add_register_tiles(struct space *space, int32_t vector) {
         }
 }
 
+// Of work-groups: the sub-group tile, which goes before them, is switched off.
 static void add_group_tiles(struct space *space) {
     static const int32_t sides[] = {32, 64, 128}, depths[] = {8, 16, 32};
     for (size_t r = 0; r < ONP_COUNT(sides); r++)
@@ -69,8 +70,27 @@ static void add_group_tiles(struct space *space) {
                 tiles.group_rows = sides[r];
                 tiles.group_cols = sides[c];
                 tiles.group_depth = depths[d];
+                tiles.subgroup_rows = 0;
                 add(space, &tiles);
             }
+}
+
+// Beside the class's choice: the product by sub-groups, or the one by work-groups.
+static void add_subgroup_tiles(struct space *space) {
+    static const int32_t rows[] = {4, 8, 16}, cols[] = {2, 4, 8};
+    struct onp_tuning tiles = space->base;
+    tiles.work_group_tiles = true;
+    tiles.prefer_blas = false;
+    tiles.subgroup_rows = 0;
+    add(space, &tiles);
+    for (size_t r = 0; r < ONP_COUNT(rows); r++)
+        for (size_t c = 0; c < ONP_COUNT(cols); c++) {
+            // More than 64 sums leave no registers; fewer than 16 read more than they multiply.
+            if (rows[r] * cols[c] > 64 || rows[r] * cols[c] < 16) continue;
+            tiles.subgroup_rows = rows[r];
+            tiles.subgroup_cols = cols[c];
+            add(space, &tiles);
+        }
 }
 
 static void matmul_space(struct space *space) {
@@ -79,6 +99,7 @@ static void matmul_space(struct space *space) {
     blas.prefer_blas = !blas.prefer_blas;
     if (space->device->caps.blas) add(space, &blas);
     if (!is_cpu(space->device)) {
+        if (space->device->caps.subgroups) add_subgroup_tiles(space);
         add_group_tiles(space);
         return;
     }

@@ -17,6 +17,9 @@ static bool refuse(char *why, const char *fmt, ...) {
     return false;
 }
 
+static int64_t at_most(int64_t x, int64_t limit) { return x < limit ? x : limit; }
+static int64_t at_least(int64_t x, int64_t limit) { return x > limit ? x : limit; }
+
 // --- Launches -----------------------------------------------------------------------------------
 
 static void add_define(struct onp_launch *launch, const char *fmt, ...)
@@ -248,6 +251,65 @@ static enum onp_status group_emit(const struct onp_node *node, struct onp_emitte
 static const struct onp_variant group = {
     .name = "matmul_group", .accepts = group_accepts, .emit = group_emit};
 
+// --- matmul_subgroup ----------------------------------------------------------------------------
+
+struct subgroup_tile {
+    int64_t size, rows, cols, piece; // work-items; rows and columns of one; how many side by side
+};
+
+// Two products share the registers.
+static struct subgroup_tile subgroup_tile(const struct onp_node *node,
+                                          const struct onp_device *device) {
+    const struct onp_tuning *tuning = onp_tiles(device, ONP_TUNED_MATMUL);
+    struct subgroup_tile tile = {.size = device->caps.subgroup_size,
+                                 .rows = tuning->subgroup_rows,
+                                 .cols = tuning->subgroup_cols,
+                                 .piece = 8};
+    if (node->src[ONP_MATMUL_GATE] && tile.cols > 1) tile.cols /= 2;
+    while (tile.piece > 1 && (tile.cols % tile.piece != 0 ||
+                              node->src[ONP_MATMUL_W]->panel % (tile.size * tile.piece) != 0))
+        tile.piece /= 2;
+    return tile;
+}
+
+// A block of a must find room in a sub-group.
+static bool whole_subgroup_tile(const struct subgroup_tile *tile) {
+    return tile->rows > 0 && tile->cols > 0 && tile->rows <= at_most(tile->size, 32);
+}
+
+static bool subgroup_accepts(const struct onp_node *node, const struct onp_device *device,
+                             char *why) {
+    const struct onp_tensor *w = node->src[ONP_MATMUL_W];
+    if (!device->caps.subgroups) return refuse(why, "no sub-groups of a known size on this device");
+    if (!onp_tiles(device, ONP_TUNED_MATMUL)->work_group_tiles)
+        return refuse(why, "this device computes better without work-groups");
+    const struct subgroup_tile tile = subgroup_tile(node, device);
+    if (!whole_subgroup_tile(&tile)) return refuse(why, "no sub-group tile for this device");
+    if (w->layout != ONP_LAYOUT_PANELS || w->panel % tile.size != 0)
+        return refuse(why, "weights lie in %s of %d, needs panels of a multiple of %lld",
+                      w->layout == ONP_LAYOUT_PANELS ? "panels" : "rows", (int)w->panel,
+                      (long long)tile.size);
+    return true;
+}
+
+static enum onp_status subgroup_emit(const struct onp_node *node, struct onp_emitter *emitter) {
+    const struct subgroup_tile tile = subgroup_tile(node, emitter->device);
+    struct onp_launch launch = product_launch(node, "matmul_subgroup");
+    add_define(&launch, " " ONP_SUB_GROUPS " -DSUB_GROUP=%lld -DROWS=%lld -DCOLS=%lld",
+               (long long)tile.size, (long long)tile.rows, (long long)tile.cols);
+    add_define(&launch, " -DPANEL=%d -DPIECE=%lld", (int)node->src[ONP_MATMUL_W]->panel,
+               (long long)tile.piece);
+    if (node->src[ONP_MATMUL_GATE]) add_define(&launch, " -DGATE");
+    launch.local[0] = (size_t)tile.size;
+    launch.local[1] = 1;
+    launch.global[0] = (size_t)(onp_div_up(node->dst->rows, tile.rows) * tile.size);
+    launch.global[1] = (size_t)onp_div_up(node->dst->cols, tile.size * tile.cols);
+    return onp_emit_launch(emitter, &launch);
+}
+
+static const struct onp_variant subgroup = {
+    .name = "matmul_subgroup", .accepts = subgroup_accepts, .emit = subgroup_emit};
+
 // --- matmul_panel -------------------------------------------------------------------------------
 
 static bool panel_accepts(const struct onp_node *node, const struct onp_device *device, char *why) {
@@ -280,9 +342,6 @@ struct panel_split {
 #define FEW_ROWS   288
 #define MANY_ROWS  96 // of a block with little k
 #define MOST_COUNT 24 // panels of a work-item: pay for bringing its rows
-
-static int64_t at_most(int64_t x, int64_t limit) { return x < limit ? x : limit; }
-static int64_t at_least(int64_t x, int64_t limit) { return x > limit ? x : limit; }
 
 // Row blocks: as many as keep a block's rows cached and all units busy.
 static int64_t row_blocks(const struct onp_node *node, int64_t depth, int64_t panels, int64_t units,
@@ -355,4 +414,5 @@ static enum onp_status simple_emit(const struct onp_node *node, struct onp_emitt
 static const struct onp_variant simple = {
     .name = "matmul_simple", .accepts = simple_accepts, .emit = simple_emit};
 
-const struct onp_variant *const onp_matmul_variants[] = {&clblast, &group, &panel, &simple, NULL};
+const struct onp_variant *const onp_matmul_variants[] = {&clblast, &subgroup, &group,
+                                                         &panel,   &simple,   NULL};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every variant of the ops whose name contains argv[1] against its C reference, on the device that
 // ONP_TEST_DEVICE selects (default: a CPU). argv[2] forces what the device's tuning would not
-// choose: "group" work-group tiles, "register" register tiles of AVX2, "blas" CLBlast.
-// ONP_TEST_FULL=1 runs the slow cases too.
+// choose: "group" tiles of work-groups and sub-groups, "register" register tiles of AVX2, "blas"
+// CLBlast. ONP_TEST_FULL=1 runs the slow cases too.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,9 +25,11 @@ static void print_result(void *user, const struct onp_selftest_result *r) {
 
 static bool force(struct onp_device *device, const char *what) {
     struct onp_tuning *tuning = &device->tuning;
-    if (strcmp(what, "group") == 0)
+    if (strcmp(what, "group") == 0) {
         tuning->work_group_tiles = true;
-    else if (strcmp(what, "register") == 0) {
+        tuning->subgroup_rows = 8;
+        tuning->subgroup_cols = 4;
+    } else if (strcmp(what, "register") == 0) {
         device->caps.type = ONP_DEVICE_CPU;
         device->caps.lanes = false;
         device->caps.vector_width = 8;

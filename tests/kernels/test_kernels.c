@@ -36,6 +36,8 @@ static void tune_work_groups(struct onp_tuning *t) {
     t->prefer_blas = false;
     t->attention_rows = 16;
     t->attention_keys = 32;
+    t->subgroup_rows = 8; // where the device has sub-groups
+    t->subgroup_cols = 4;
 }
 static void tune_blas(struct onp_tuning *t) { t->prefer_blas = true; }
 // The narrowest and the widest vectors, whatever the device likes.
@@ -137,9 +139,9 @@ static void every_variant_ran(void **state) {
         for (const struct onp_variant *const *v = (*op)->variants; *v && wanted(*op); v++) {
             // Without CLBlast on this device there is nothing to run.
             if (!device->caps.blas && strstr((*v)->name, "clblast")) continue;
+            if (!device->caps.subgroups && strstr((*v)->name, "subgroup")) continue; // the same
             if (runs_of((*v)->name) > 0) continue;
             print_message("%s of %s never ran\n", (*v)->name, (*op)->name);
-            if (!device->caps.subgroups && strstr((*v)->name, "subgroup")) continue; // the same
             missing++;
         }
     assert_int_equal(missing, 0);

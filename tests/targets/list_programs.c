@@ -113,7 +113,7 @@ static const struct onp_backend backend = {.name = "none",
                                            .finish = finish};
 
 // Products of few rows take lower tiles: with `halvings` every product takes the tile that is so
-// many times halved.
+// many times halved; with less than 0, sub-groups are used where there are some.
 static bool open_class(size_t index, int halvings, struct onp_context *context,
                        struct onp_device *device) {
     const uint64_t group = classes[index].max_work_group;
@@ -127,10 +127,12 @@ static bool open_class(size_t index, int halvings, struct onp_context *context,
                                            .max_work_item = {group, group, group},
                                            .local_bytes = classes[index].local_bytes,
                                            .subgroup_size = classes[index].subgroup_size,
-                                           .subgroups = classes[index].subgroups,
+                                           .subgroups = halvings < 0 && classes[index].subgroups,
                                            .max_alloc_bytes = (uint64_t)4 << 30,
                                            .global_bytes = (uint64_t)16 << 30}};
     onp_tuning_choose(device);
+    device->tuning.subgroup_rows = 8; // also where the class does not take it
+    device->tuning.subgroup_cols = 4;
     for (; halvings > 0 && device->tuning.group_rows > 16; halvings--)
         device->tuning.group_rows /= 2;
     device->tuning.least_rows = device->tuning.group_rows;
@@ -178,7 +180,7 @@ static enum onp_status walk_model(const char *folder, const struct onp_test_mode
     enum onp_status status = onp_make_model(path, settings, &context->log);
     if (status == ONP_OK) status = onp_model_open(context, path, NULL, &model);
     for (size_t i = 0; i < ONP_COUNT(classes) && status == ONP_OK; i++) {
-        for (int halvings = 0; halvings < 4 && status == ONP_OK; halvings++) {
+        for (int halvings = -1; halvings < 4 && status == ONP_OK; halvings++) {
             status = prepare(model, i, halvings, ONP_F32, context);
             if (status == ONP_OK) status = prepare(model, i, halvings, ONP_F16, context);
         }

@@ -449,11 +449,13 @@ static void medians_and_their_intervals(void **state) {
 // nearest first.
 static void candidates_are_worth_trying(void **state) {
     struct fixture *f = *state;
-    static const enum onp_device_type types[] = {ONP_DEVICE_CPU, ONP_DEVICE_GPU};
+    static const enum onp_device_type types[] = {ONP_DEVICE_CPU, ONP_DEVICE_GPU, ONP_DEVICE_GPU};
     for (size_t t = 0; t < ONP_COUNT(types); t++) {
         f->device->caps.type = types[t];
         f->device->caps.max_work_group = 256;
         f->device->caps.local_bytes = 65536;
+        f->device->caps.subgroups = t == 2;
+        f->device->caps.subgroup_size = t == 2 ? 8 : 0;
         onp_tuning_choose(f->device);
         for (size_t op = 0; op < ONP_TUNED_COUNT; op++) {
             const enum onp_tuned_op which = (enum onp_tuned_op)op;
@@ -474,6 +476,8 @@ static void candidates_are_worth_trying(void **state) {
         }
     }
     f->device->caps.type = ONP_DEVICE_CPU;
+    f->device->caps.subgroups = false;
+    f->device->caps.subgroup_size = 0;
 }
 
 // --- Contributed files --------------------------------------------------------------------------
