@@ -174,7 +174,7 @@ attention_rows(__global const float *restrict qkv, uint qkv_offset, __global con
                     for (int i = 0; i < ROWS; i++) {
                         vecf s = vlimit_score(acc[i][j] + VLOAD(0, entry + bias.base[i]));
                         top[i] = max(top[i], s);
-                        VSTORE(s, 0, score + i * BLOCK + at);
+                        VSTORE_PRIVATE(s, 0, score + i * BLOCK + at);
                     }
                     continue;
                 }
@@ -182,7 +182,7 @@ attention_rows(__global const float *restrict qkv, uint qkv_offset, __global con
                 for (int i = 0; i < ROWS; i++) {
                     vecf s = vlimit_score(acc[i][j] + bias_of(&bias, i, block + at, split));
                     top[i] = max(top[i], s);
-                    VSTORE(s, 0, score + i * BLOCK + at);
+                    VSTORE_PRIVATE(s, 0, score + i * BLOCK + at);
                 }
             }
         }
@@ -203,7 +203,7 @@ attention_rows(__global const float *restrict qkv, uint qkv_offset, __global con
             for (int i = 0; i < ROWS; i++) {
                 vecf p = vexp_negative(VLOAD(0, score + i * BLOCK + k) - largest[i]);
                 sum[i] += p;
-                VSTORE(p, 0, score + i * BLOCK + k);
+                VSTORE_PRIVATE(p, 0, score + i * BLOCK + k);
             }
         }
         UNROLL
@@ -232,7 +232,7 @@ attention_rows(__global const float *restrict qkv, uint qkv_offset, __global con
             UNROLL
             for (int i = 0; i < ROWS; i++) {
                 UNROLL
-                for (int j = 0; j < VALUE_NV; j++) VSTORE(acc[i][j], j, o + i * VALUES);
+                for (int j = 0; j < VALUE_NV; j++) VSTORE_PRIVATE(acc[i][j], j, o + i * VALUES);
             }
         }
     }

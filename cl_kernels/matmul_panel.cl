@@ -2,7 +2,7 @@
 // dst[m][n] = epilogue(sum_k a[m][k] * w[n][k]) by register tiles, for CPUs.
 //
 //   -DVEC       floats of a vector; -DMR rows and -DNV vectors of a tile: MR * NV sums, NV weights
-//               and one broadcast must fit the registers (6 x 2 of 8 for AVX2, 9 x 3 of 16 for
+//               and one broadcast must fit the registers (6 x 2 of 8 for AVX2, 5 x 4 of 16 for
 //               AVX-512), else the compiler spills and the speed halves
 //   -DWEIGHT_HALF, -DPREFETCH: see prelude.h
 //   epilogue    EPILOGUE_* bits; with the gate, depth >= K

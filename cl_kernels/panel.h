@@ -18,7 +18,7 @@ static inline void store_some(vecf x, __global float *p, int count) {
         return;
     }
     float part[VEC];
-    VSTORE(x, 0, part);
+    VSTORE_PRIVATE(x, 0, part);
     for (int i = 0; i < VEC && i < count; i++) p[i] = part[i];
 }
 

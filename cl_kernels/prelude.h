@@ -21,8 +21,19 @@ typedef float weight_t;
 #ifdef VEC
 typedef CAT(float, VEC) vecf;
 typedef CAT(int, VEC) veci;
-#define VLOAD  CAT(vload, VEC)
-#define VSTORE CAT(vstore, VEC)
+#define VLOAD CAT(vload, VEC)
+
+// VSTORE to global, VSTORE_PRIVATE to private memory. PoCL's vstore8 and vstore16 write four floats
+// at a time, and a load of the whole vector must then wait until all have reached the cache.
+#if VEC > 4
+typedef vecf vecf_unaligned __attribute__((aligned(4)));
+#define VSTORE(x, i, p)         (*(__global vecf_unaligned *)((p) + (i)*VEC) = (x))
+#define VSTORE_PRIVATE(x, i, p) (*(__private vecf_unaligned *)((p) + (i)*VEC) = (x))
+#else
+#define VSTORE         CAT(vstore, VEC)
+#define VSTORE_PRIVATE VSTORE
+#endif
+
 #ifdef WEIGHT_HALF
 #define VLOAD_WEIGHT(p) CAT(vload_half, VEC)(0, (p))
 #else

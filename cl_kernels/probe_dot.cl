@@ -39,7 +39,7 @@ static inline sums_t step(sums_t x, int factor) {
 
 static inline uint total(sums_t x) {
     uint lane[VEC], sum = 0;
-    VSTORE(x, 0, lane);
+    CAT(vstore, VEC)(x, 0, lane);
     for (int i = 0; i < VEC; i++) sum += lane[i];
     return sum;
 }

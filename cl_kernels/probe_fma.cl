@@ -27,7 +27,7 @@ __kernel void probe_fma(__global float *sink, uint sink_offset, int steps, float
     UNROLL for (int c = 1; c < CHAINS; c++) { sum += x[c]; }
     lane_t lane[VEC];
     float total = 0.0f;
-    VSTORE(sum, 0, lane);
+    VSTORE_PRIVATE(sum, 0, lane);
     for (int i = 0; i < VEC; i++) total += (float)lane[i];
     sink[sink_offset + get_global_id(0)] = total;
 }

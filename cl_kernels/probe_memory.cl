@@ -24,7 +24,7 @@ __kernel void probe_read(__global const float *x, uint x_offset, __global float 
         UNROLL for (int j = 0; j < 4; j++, at += STEP) sum[j] += VLOAD(at, x);
     }
     float lane[VEC], total = 0.0f;
-    VSTORE((sum[0] + sum[1]) + (sum[2] + sum[3]), 0, lane);
+    VSTORE_PRIVATE((sum[0] + sum[1]) + (sum[2] + sum[3]), 0, lane);
     for (int i = 0; i < VEC; i++) total += lane[i];
     sink[sink_offset + get_global_id(0)] = total;
 }
