@@ -46,8 +46,9 @@ struct onp_tuning {
     // Tile of the product by sub-groups, before the work-group tile: rows, and columns of a
     // work-item (half with a gate). 0 rows: not taken.
     int32_t subgroup_rows, subgroup_cols;
-    int32_t attention_rows; // query rows per work-item or work-group in attention
-    int32_t attention_keys; // keys per block in attention
+    bool attention_subgroups; // attention by sub-groups before that by work-groups
+    int32_t attention_rows;   // query rows per work-item or work-group in attention
+    int32_t attention_keys;   // keys per block in attention
 };
 
 // The ops that may have tiles of their own, measured on this device (exec/tuned.h): a row for all

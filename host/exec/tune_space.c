@@ -116,6 +116,11 @@ static void attention_space(struct space *space) {
     const int32_t width = width_of(space->device), registers = registers_of(space->device);
     struct onp_tuning tiles = space->base;
     if (!is_cpu(space->device)) {
+        if (space->device->caps.subgroups) {
+            tiles.attention_subgroups = !tiles.attention_subgroups;
+            add(space, &tiles);
+        }
+        tiles.attention_subgroups = false;
         for (size_t r = 0; r < ONP_COUNT(gpu_rows); r++)
             for (size_t k = 0; k < ONP_COUNT(gpu_keys); k++) {
                 tiles.attention_rows = gpu_rows[r];

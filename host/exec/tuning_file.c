@@ -30,6 +30,7 @@ const struct onp_tuning_field onp_tuning_fields[] = {
     {AT(item_cols), false, 4, 8, 4, BIT(MATMUL)},
     {AT(subgroup_rows), false, 0, 16, 1, BIT(MATMUL)},
     {AT(subgroup_cols), false, 0, 8, 1, BIT(MATMUL)},
+    {AT(attention_subgroups), true, 0, 1, 1, BIT(ATTENTION)},
     {AT(attention_rows), false, 1, 128, 1, BIT(ATTENTION)},
     {AT(attention_keys), false, 1, 256, 1, BIT(ATTENTION)},
 };

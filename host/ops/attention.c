@@ -209,6 +209,46 @@ static enum onp_status group_emit(const struct onp_node *node, struct onp_emitte
     return onp_emit_launch(emitter, &launch);
 }
 
+// --- attention_subgroup -----------------------------------------------------------------------
+
+// Channels of a head that a work-item of a sub-group has.
+static int64_t subgroup_channels(const struct onp_node *node, const struct onp_device *device) {
+    return onp_div_up(head_size(node), (int64_t)device->caps.subgroup_size);
+}
+
+static bool subgroup_accepts(const struct onp_node *node, const struct onp_device *device,
+                             char *why) {
+    const struct onp_tuning *tuning = onp_tiles(device, ONP_TUNED_ATTENTION);
+    if (!device->caps.subgroups) {
+        snprintf(why, ONP_WHY, "no sub-groups of a known size on this device");
+        return false;
+    }
+    if (!tuning->work_group_tiles || !tuning->attention_subgroups) {
+        snprintf(why, ONP_WHY, "this device class prefers other tiles");
+        return false;
+    }
+    if (head_size(node) % 4 != 0 || subgroup_channels(node, device) > 16) {
+        snprintf(why, ONP_WHY, "a head size of %d is not a multiple of 4 up to %u", head_size(node),
+                 16 * device->caps.subgroup_size);
+        return false;
+    }
+    return true;
+}
+
+// 8 rows, fewer where a row takes many registers.
+static enum onp_status subgroup_emit(const struct onp_node *node, struct onp_emitter *emitter) {
+    const uint32_t size = emitter->device->caps.subgroup_size;
+    const int32_t rows = subgroup_channels(node, emitter->device) > 8 ? 4 : 8;
+    struct onp_launch launch = {.source = "attention_subgroup", .function = "attention_subgroup"};
+    set_blocks(&launch, node, rows, size);
+    launch.local[0] = size;
+    launch.local[1] = launch.local[2] = 1;
+    snprintf(launch.defines, sizeof launch.defines,
+             ONP_SUB_GROUPS " -DSUB_GROUP=%u -DHEAD=%d -DROWS=%d", size, head_size(node), rows);
+    push_arguments(&launch, node);
+    return onp_emit_launch(emitter, &launch);
+}
+
 // --- attention_rows ---------------------------------------------------------------------------
 
 // Register tile of attention_rows: rows x (vectors * vector) scores, and as many values.
@@ -338,6 +378,8 @@ static enum onp_status simple_emit(const struct onp_node *node, struct onp_emitt
     return onp_emit_launch(emitter, &launch);
 }
 
+static const struct onp_variant subgroup = {
+    .name = "attention_subgroup", .accepts = subgroup_accepts, .emit = subgroup_emit};
 static const struct onp_variant group = {
     .name = "attention_group", .accepts = group_accepts, .emit = group_emit};
 static const struct onp_variant rows = {.name = "attention_rows",
@@ -346,7 +388,7 @@ static const struct onp_variant rows = {.name = "attention_rows",
                                         .emit = rows_emit};
 static const struct onp_variant simple = {
     .name = "attention_simple", .accepts = simple_accepts, .emit = simple_emit};
-static const struct onp_variant *const variants[] = {&group, &rows, &simple, NULL};
+static const struct onp_variant *const variants[] = {&subgroup, &group, &rows, &simple, NULL};
 
 // --- Cases ------------------------------------------------------------------------------------
 

@@ -211,7 +211,8 @@ static bool open_class(const char *name, struct onp_context *context, struct onp
                                            .max_alloc_bytes = (uint64_t)2 << 30,
                                            .global_bytes = (uint64_t)8 << 30}};
     onp_tuning_choose(device);
-    device->tuning.subgroup_rows = 8; // also where the class does not take it
+    device->tuning.attention_subgroups = true; // also where the class does not take them
+    device->tuning.subgroup_rows = 8;
     device->tuning.subgroup_cols = 4;
     if (classes[i].pinned) device->tuning.least_rows = device->tuning.group_rows;
     return true;

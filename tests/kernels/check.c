@@ -2,7 +2,8 @@
 // Every variant of the ops whose name contains argv[1] against its C reference, on the device that
 // ONP_TEST_DEVICE selects (default: a CPU). argv[2] forces what the device's tuning would not
 // choose: "group" tiles of work-groups and sub-groups, "register" register tiles of AVX2, "blas"
-// CLBlast. ONP_TEST_FULL=1 runs the slow cases too.
+// CLBlast. argv[3] is another size of sub-groups, for drivers that offer several. ONP_TEST_FULL=1
+// runs the slow cases too.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,7 @@ static bool force(struct onp_device *device, const char *what) {
     struct onp_tuning *tuning = &device->tuning;
     if (strcmp(what, "group") == 0) {
         tuning->work_group_tiles = true;
+        tuning->attention_subgroups = true;
         tuning->subgroup_rows = 8;
         tuning->subgroup_cols = 4;
     } else if (strcmp(what, "register") == 0) {
@@ -46,13 +48,14 @@ int main(int argc, char **argv) {
     struct onp_context context = {.log = {.fn = print_message, .level = ONP_LOG_WARNING}};
     pthread_mutex_init(&context.log.mutex, NULL);
     struct onp_device *device = NULL;
-    if (argc < 2 || argc > 3) {
-        fprintf(stderr, "usage: %s OP [group|register|blas]\n", argv[0]);
+    if (argc < 2 || argc > 4) {
+        fprintf(stderr, "usage: %s OP [group|register|blas] [SUB-GROUP]\n", argv[0]);
         return 2;
     }
     if (onp_registry_open(&context, selector ? selector : "cpu", true, &device) != ONP_OK) return 1;
     onp_tuning_choose(device);
-    if (argc == 3 && !force(device, argv[2])) return 2;
+    if (argc > 3) device->caps.subgroup_size = (uint32_t)strtoul(argv[3], NULL, 10);
+    if (argc > 2 && !force(device, argv[2])) return 2;
     struct onp_selftest_summary summary;
     double worst = 0.0;
     const enum onp_status status =

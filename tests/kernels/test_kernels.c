@@ -36,7 +36,8 @@ static void tune_work_groups(struct onp_tuning *t) {
     t->prefer_blas = false;
     t->attention_rows = 16;
     t->attention_keys = 32;
-    t->subgroup_rows = 8; // where the device has sub-groups
+    t->attention_subgroups = true; // where the device has sub-groups, as below
+    t->subgroup_rows = 8;
     t->subgroup_cols = 4;
 }
 static void tune_blas(struct onp_tuning *t) { t->prefer_blas = true; }

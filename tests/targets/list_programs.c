@@ -131,7 +131,8 @@ static bool open_class(size_t index, int halvings, struct onp_context *context,
                                            .max_alloc_bytes = (uint64_t)4 << 30,
                                            .global_bytes = (uint64_t)16 << 30}};
     onp_tuning_choose(device);
-    device->tuning.subgroup_rows = 8; // also where the class does not take it
+    device->tuning.attention_subgroups = true; // also where the class does not take them
+    device->tuning.subgroup_rows = 8;
     device->tuning.subgroup_cols = 4;
     for (; halvings > 0 && device->tuning.group_rows > 16; halvings--)
         device->tuning.group_rows /= 2;
