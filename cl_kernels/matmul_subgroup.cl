@@ -3,6 +3,8 @@
 // barriers.
 //
 //   -DSUB_GROUPS -DSUB_GROUP  work-items of a sub-group: 8, 16, 32 or 64
+//   -DTEAM      sub-groups of a work-group, which read the same weights, from a near cache but for
+//               the first
 //   -DROWS      rows of a tile: at most SUB_GROUP, at most 32
 //   -DCOLS      columns of a work-item: 1, 2, 4 or 8; a tile has SUB_GROUP * COLS
 //   -DPANEL     columns of a panel of weights, a multiple of SUB_GROUP
@@ -10,8 +12,8 @@
 //               and SUB_GROUP * PIECE divides PANEL
 //   -DWEIGHT_HALF, -DGATE, epilogue, a, bias, gamma, residual, dst: as in matmul_group
 //   w, gate     [ceil(N / PANEL)][K][PANEL], zeros beyond N
-//   launch      {ceil(M / ROWS), ceil(N / (SUB_GROUP * COLS))} groups of SUB_GROUP work-items:
-//               neighbours read the same weights
+//   launch      {ceil(M / (ROWS * TEAM)), ceil(N / (SUB_GROUP * COLS))} groups of SUB_GROUP * TEAM
+//               work-items
 //
 // A work-item holds COLS sums of every row. Weights go from memory to the work-item that needs
 // them; a block of a is spread over the sub-group, and each number of it handed to all: by a scalar
@@ -115,13 +117,15 @@ static inline void finish(__global float *dst, float value, float times, int n, 
 #define MULTIPLY_BLOCK(H)                                                                          \
     UNROLL for (int kk = 0; kk < DEPTH; kk++) { MULTIPLY(H, kk) }
 
-__kernel __attribute__((reqd_work_group_size(SUB_GROUP, 1, 1))) FULL_REGISTERS void matmul_subgroup(
-    __global const float *restrict a, uint a_offset, __global const weight_t *restrict w,
-    uint w_offset, __global const weight_t *restrict gate, uint gate_offset,
-    __global const float *restrict bias, uint bias_offset, __global const float *restrict gamma,
-    uint gamma_offset, __global const float *restrict residual, uint residual_offset,
-    __global float *restrict dst, uint dst_offset, int M, int N, int K, int lda, int ldd, int ldr,
-    int epilogue) {
+__kernel __attribute__((reqd_work_group_size(SUB_GROUP * TEAM, 1, 1))) FULL_REGISTERS void
+matmul_subgroup(__global const float *restrict a, uint a_offset,
+                __global const weight_t *restrict w, uint w_offset,
+                __global const weight_t *restrict gate, uint gate_offset,
+                __global const float *restrict bias, uint bias_offset,
+                __global const float *restrict gamma, uint gamma_offset,
+                __global const float *restrict residual, uint residual_offset,
+                __global float *restrict dst, uint dst_offset, int M, int N, int K, int lda,
+                int ldd, int ldr, int epilogue) {
     float sum[ROWS][COLS], b[2][DEPTH][COLS], block[2][A_OWN];
 #ifdef GATE
     float factor[ROWS][COLS], g[2][DEPTH][COLS];
@@ -134,7 +138,9 @@ __kernel __attribute__((reqd_work_group_size(SUB_GROUP, 1, 1))) FULL_REGISTERS v
 #endif
     }
     const int lane = (int)get_sub_group_local_id();
-    const int m0 = (int)get_group_id(0) * ROWS, n0 = (int)get_group_id(1) * (SUB_GROUP * COLS);
+    const int m0 = ((int)get_group_id(0) * TEAM + (int)get_sub_group_id()) * ROWS;
+    if (m0 >= M) return;
+    const int n0 = (int)get_group_id(1) * (SUB_GROUP * COLS);
 
     // Rows beyond M repeat the last one, panels beyond the last too: what they give is not written.
     a += a_offset;

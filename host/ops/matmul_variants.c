@@ -255,6 +255,7 @@ static const struct onp_variant group = {
 
 struct subgroup_tile {
     int64_t size, rows, cols, piece; // work-items; rows and columns of one; how many side by side
+    int64_t team;                    // sub-groups of a work-group
 };
 
 // Two products share the registers.
@@ -264,11 +265,14 @@ static struct subgroup_tile subgroup_tile(const struct onp_node *node,
     struct subgroup_tile tile = {.size = device->caps.subgroup_size,
                                  .rows = tuning->subgroup_rows,
                                  .cols = tuning->subgroup_cols,
-                                 .piece = 8};
+                                 .piece = 8,
+                                 .team = 8};
     if (node->src[ONP_MATMUL_GATE] && tile.cols > 1) tile.cols /= 2;
     while (tile.piece > 1 && (tile.cols % tile.piece != 0 ||
                               node->src[ONP_MATMUL_W]->panel % (tile.size * tile.piece) != 0))
         tile.piece /= 2;
+    while (tile.team > 1 && (uint64_t)(tile.team * tile.size) > device->caps.max_work_group)
+        tile.team /= 2;
     return tile;
 }
 
@@ -297,12 +301,12 @@ static enum onp_status subgroup_emit(const struct onp_node *node, struct onp_emi
     struct onp_launch launch = product_launch(node, "matmul_subgroup");
     add_define(&launch, " " ONP_SUB_GROUPS " -DSUB_GROUP=%lld -DROWS=%lld -DCOLS=%lld",
                (long long)tile.size, (long long)tile.rows, (long long)tile.cols);
-    add_define(&launch, " -DPANEL=%d -DPIECE=%lld", (int)node->src[ONP_MATMUL_W]->panel,
-               (long long)tile.piece);
+    add_define(&launch, " -DPANEL=%d -DPIECE=%lld -DTEAM=%lld", (int)node->src[ONP_MATMUL_W]->panel,
+               (long long)tile.piece, (long long)tile.team);
     if (node->src[ONP_MATMUL_GATE]) add_define(&launch, " -DGATE");
-    launch.local[0] = (size_t)tile.size;
+    launch.local[0] = (size_t)(tile.size * tile.team);
     launch.local[1] = 1;
-    launch.global[0] = (size_t)(onp_div_up(node->dst->rows, tile.rows) * tile.size);
+    launch.global[0] = (size_t)onp_div_up(node->dst->rows, tile.rows * tile.team) * launch.local[0];
     launch.global[1] = (size_t)onp_div_up(node->dst->cols, tile.size * tile.cols);
     return onp_emit_launch(emitter, &launch);
 }
