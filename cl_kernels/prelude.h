@@ -61,6 +61,13 @@ typedef vecf vecf_unaligned __attribute__((aligned(4)));
 #endif
 #endif
 
+// -DNO_FMA: the device has no fused multiply-add; what its driver offers instead is a long routine.
+// Never fused here, so that all programs round alike.
+#ifdef NO_FMA
+#pragma OPENCL FP_CONTRACT OFF
+#define fma(a, b, c) ((a) * (b) + (c))
+#endif
+
 // Before a kernel that fills the registers or uses sub-groups. -DSUB_GROUP=n: the compiler shall
 // take sub-groups of n. Without it, Intel's for GPUs with sub-groups of 16 and 32 prefers 32
 // work-items a thread and spills.

@@ -216,8 +216,16 @@ static bool has_dot_product(cl_device_id id) {
     return has;
 }
 
+static bool has_fma(cl_device_id id) {
+    cl_device_fp_config config = 0;
+    return clGetDeviceInfo(id, CL_DEVICE_SINGLE_FP_CONFIG, sizeof config, &config, NULL) ==
+               CL_SUCCESS &&
+           (config & CL_FP_FMA);
+}
+
 void onp_cl_probe(struct onp_cl_device *device) {
     const struct onp_device_info *info = &device->base.info;
+    device->no_fma = !has_fma(device->entry.id); // first: the probes below compile
     size_t items[16] = {1, 1, 1};
     clGetDeviceInfo(device->entry.id, CL_DEVICE_MAX_WORK_ITEM_SIZES, sizeof items, items, NULL);
     device->base.caps = (struct onp_caps){

@@ -51,6 +51,7 @@ struct onp_cl_device {
     struct onp_cl_entry entry;
     struct onp_cl_quirks quirks;
     char platform_version[128];
+    bool no_fma;                    // kernels are compiled with products and sums instead
     const char *sub_group_standard; // -cl-std of kernels with sub-groups; NULL: as all others
     cl_context context;
     cl_command_queue queue;

@@ -10,7 +10,9 @@
 #include "base/sha256.h"
 
 // Kernels rely on infinities (masks) and on exact division, so nothing looser than mad is allowed.
-#define OPTIONS "-cl-std=%s -cl-mad-enable"
+#define OPTIONS      "-cl-std=%s -cl-mad-enable%s%s%s"
+#define NO_FMA       " -DNO_FMA"
+#define OPTIONS_SIZE (sizeof((struct onp_cl_program *)0)->defines + sizeof OPTIONS + sizeof NO_FMA)
 // Changes whenever the same key would have to mean something else.
 #define CACHE_FORMAT "onepeace opencl 1"
 
@@ -25,13 +27,13 @@ struct build {
 static void make_options(const struct onp_cl_device *device, const struct onp_cl_program *program,
                          char *options, size_t size) {
     const bool sub_groups = strstr(program->defines, ONP_SUB_GROUPS) != NULL;
-    snprintf(options, size, OPTIONS "%s%s",
+    snprintf(options, size, OPTIONS,
              sub_groups && device->sub_group_standard ? device->sub_group_standard : "CL1.2",
-             program->defines[0] ? " " : "", program->defines);
+             device->no_fma ? NO_FMA : "", program->defines[0] ? " " : "", program->defines);
 }
 
 static void make_key(const struct onp_cl_device *device, struct onp_cl_program *program) {
-    char options[sizeof program->defines + sizeof OPTIONS + 8];
+    char options[OPTIONS_SIZE];
     make_options(device, program, options, sizeof options);
     const struct onp_device_info *info = &device->base.info;
     const char *parts[] = {CACHE_FORMAT,
@@ -63,7 +65,7 @@ static char *build_log(cl_program program, cl_device_id id) {
 }
 
 static cl_int build_handle(struct build *build, cl_program handle, bool keep_log) {
-    char options[sizeof build->program->defines + sizeof OPTIONS + 8];
+    char options[OPTIONS_SIZE];
     make_options(build->device, build->program, options, sizeof options);
     const cl_device_id id = build->device->entry.id;
     const cl_int error = clBuildProgram(handle, 1, &id, options, NULL, NULL);
@@ -116,7 +118,7 @@ static void build_one(void *user, size_t index) {
 
 // A log may be longer than a message; the first errors are the telling ones.
 static enum onp_status build_failed(const struct build *build) {
-    char options[sizeof build->program->defines + sizeof OPTIONS + 8];
+    char options[OPTIONS_SIZE];
     make_options(build->device, build->program, options, sizeof options);
     return onp_fail(&build->device->base.context->log, onp_cl_error_status(build->error),
                     "kernel source %s does not compile on %s with \"%s\": %s (%d); the driver's "
