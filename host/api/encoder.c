@@ -186,10 +186,11 @@ static enum onp_status create(struct onp_encoder *encoder) {
     encoder->stats.load_seconds = onp_seconds_now() - start;
     for (int i = 0; i < ONP_RUNS; i++) ONP_TRY(onp_graph_create(log, &encoder->runs[i].graph));
     ONP_TRY(onp_exec_create(encoder->device, &encoder->exec));
+    onp_exec_overlap(encoder->exec);
     start = onp_seconds_now();
     ONP_TRY(warm_up(encoder));
     encoder->stats.compile_seconds = onp_seconds_now() - start;
-    encoder->stats.arena_bytes = onp_exec_arena_bytes(encoder->exec);
+    encoder->stats.arena_bytes = onp_exec_bytes(encoder->exec);
     if (encoder->params.profile) ONP_TRY(onp_exec_profile_enable(encoder->exec, true));
     onp_log(log, ONP_LOG_INFO, "weights loaded in %.2f s, kernels ready in %.2f s (tiles: %s)",
             encoder->stats.load_seconds, encoder->stats.compile_seconds,

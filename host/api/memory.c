@@ -77,6 +77,7 @@ static struct onp_device imagined_device(struct onp_context *context) {
                  .max_work_group = 256,
                  .max_work_item = {256, 256, 256},
                  .local_bytes = 32768,
+                 .overlap = true,
                  .max_alloc_bytes = UINT64_MAX,
                  .global_bytes = UINT64_MAX},
     };

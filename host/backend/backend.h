@@ -29,6 +29,7 @@ struct onp_caps {
     uint64_t cache_bytes; // of global memory, as the driver says; 0 if it does not
     bool mobile;          // a phone's GPU: few registers, little local memory or none
     bool lanes;           // a CPU that runs work-items as the lanes of its vectors, like a GPU
+    bool overlap;         // copies can go beside the computation, see stage()
 };
 
 // Which tile each op uses on this device. Filled from a table of device classes (tuning.c);
@@ -122,6 +123,9 @@ struct onp_timing {
 
 struct onp_mark; // a point in the queue; each back end's own, NULL where nothing is queued
 
+// The parts of a run. Between them the run keeps its order; runs overlap as far as the device can.
+enum onp_stage { ONP_STAGE_COMPUTE, ONP_STAGE_UPLOAD, ONP_STAGE_DOWNLOAD };
+
 struct onp_device {
     const struct onp_backend *backend;
     struct onp_context *context;
@@ -160,6 +164,15 @@ struct onp_backend {
     // Queues a copy from the device; `data` is filled once a mark made later has been waited for.
     enum onp_status (*buffer_fetch)(struct onp_buffer *buffer, uint64_t offset, void *data,
                                     uint64_t bytes);
+
+    // What is queued from here on belongs to this stage of a run: upload, then compute, then
+    // download, then a mark, which leads back to compute. Sends of an upload wait for nothing that
+    // was queued before, so the memory they fill must be free; the computation waits for them and
+    // for all computation before it; fetches of a download wait for all computation so far, which
+    // later runs must not overwrite until the mark has been waited for. Without caps.overlap, and
+    // outside these stages, everything is in the order in which it was queued. finish() leads back
+    // to compute, also after a failure.
+    enum onp_status (*stage)(struct onp_device *device, enum onp_stage stage);
 
     // Compiles every (source, defines) not yet compiled on this device, in parallel where the
     // driver allows it, through the disk cache, and sets launches[i]->kernel. NULL on `ref`.

@@ -10,13 +10,15 @@
 #include "graph/plan.h"
 
 // Two graphs take turns: one is prepared while the other still runs. The queue keeps its order, so
-// they share the arena.
+// they share the arena. Where copies go beside the computation, each has memory of its own for what
+// is copied: an upload may fill one's while the other's is read.
 #define PROGRAMS 2
 #define TAG_BITS 31 // of a command's tag are its index, the rest says whose command it is
 
 struct onp_program {
     struct onp_graph *graph; // prepared, owned by the caller; NULL: none
     struct onp_commands commands;
+    struct onp_buffer *staged; // inputs and kept tensors, if they lie apart from the arena
     // Per node of the graph.
     const struct onp_variant **variants;
     uint64_t *workspace, *workspace_offset;
@@ -26,7 +28,8 @@ struct onp_program {
 struct onp_exec {
     struct onp_device *device;
     struct onp_buffer *arena;
-    uint64_t arena_bytes; // of the graph prepared last
+    uint64_t arena_bytes, staged_bytes; // of the graph prepared last
+    bool overlap;
     struct onp_program programs[PROGRAMS], *program;
     struct onp_launch **launches; // scratch for kernels_build
     size_t launch_capacity;
@@ -43,7 +46,10 @@ enum onp_status onp_exec_create(struct onp_device *device, struct onp_exec **out
     return ONP_OK;
 }
 
+void onp_exec_overlap(struct onp_exec *exec) { exec->overlap = exec->device->caps.overlap; }
+
 static void free_program(struct onp_program *program) {
+    if (program->staged) program->staged->device->backend->buffer_destroy(program->staged);
     free(program->commands.list);
     free(program->variants);
     free(program->workspace);
@@ -108,27 +114,38 @@ static enum onp_status choose_variants(const struct onp_device *device, struct o
     return ONP_OK;
 }
 
-static enum onp_status reserve_arena(struct onp_exec *exec) {
+// Makes a buffer anew if it is too small. The other graph may run in it.
+static enum onp_status grow(const struct onp_exec *exec, struct onp_buffer **buffer,
+                            uint64_t bytes) {
+    if (*buffer && (*buffer)->bytes >= bytes) return ONP_OK;
+    if (*buffer) {
+        ONP_TRY(exec->device->backend->finish(exec->device));
+        exec->device->backend->buffer_destroy(*buffer);
+    }
+    *buffer = NULL;
+    return exec->device->backend->buffer_create(exec->device, bytes, buffer);
+}
+
+static enum onp_status reserve_memory(struct onp_exec *exec) {
     const struct onp_log *log = &exec->device->context->log;
     // Kernels receive element offsets as 32-bit integers.
-    if (exec->arena_bytes / sizeof(float) > UINT32_MAX)
+    if (exec->arena_bytes / sizeof(float) > UINT32_MAX ||
+        exec->staged_bytes / sizeof(float) > UINT32_MAX)
         return onp_fail(log, ONP_ERR_DEVICE_MEMORY,
                         "a batch needs %.1f GiB of activations, more than the 16 GiB that can be "
                         "addressed: use a smaller batch",
-                        (double)exec->arena_bytes / 0x1p30);
-    if (exec->arena && exec->arena->bytes >= exec->arena_bytes) return ONP_OK;
-    if (exec->arena) {
-        ONP_TRY(exec->device->backend->finish(exec->device)); // the other graph may run in it
-        exec->device->backend->buffer_destroy(exec->arena);
-    }
-    exec->arena = NULL;
-    return exec->device->backend->buffer_create(exec->device, exec->arena_bytes, &exec->arena);
+                        (double)(exec->arena_bytes + exec->staged_bytes) / 0x1p30);
+    // Both programs': a list's second run takes as much as its first.
+    for (int i = 0; i < PROGRAMS && exec->staged_bytes > 0; i++)
+        ONP_TRY(grow(exec, &exec->programs[i].staged, exec->staged_bytes));
+    return exec->arena_bytes > 0 ? grow(exec, &exec->arena, exec->arena_bytes) : ONP_OK;
 }
 
-static void place_in_arena(struct onp_exec *exec) {
+static void place(struct onp_exec *exec) {
     for (size_t i = 0; i < onp_graph_tensor_count(exec->program->graph); i++) {
         struct onp_tensor *x = onp_graph_tensor(exec->program->graph, i);
-        if (x->role != ONP_ROLE_WEIGHT) x->buffer = exec->arena;
+        if (x->role != ONP_ROLE_WEIGHT)
+            x->buffer = exec->overlap && onp_plan_stages(x) ? exec->program->staged : exec->arena;
     }
 }
 
@@ -189,10 +206,11 @@ static enum onp_status collect_times(struct onp_exec *exec) {
 // Plans, reserves and emits; the variants and their workspaces are chosen already.
 static enum onp_status prepare_chosen(struct onp_exec *exec, struct onp_graph *graph) {
     struct onp_program *program = exec->program;
-    ONP_TRY(onp_plan(graph, program->workspace, program->workspace_offset, &exec->arena_bytes));
-    ONP_TRY(reserve_arena(exec));
+    ONP_TRY(onp_plan(graph, program->workspace, program->workspace_offset, &exec->arena_bytes,
+                     exec->overlap ? &exec->staged_bytes : NULL));
+    ONP_TRY(reserve_memory(exec));
     program->graph = graph;
-    place_in_arena(exec);
+    place(exec);
     program->commands.count = 0;
     for (size_t i = 0; i < onp_graph_node_count(graph); i++) ONP_TRY(emit_node(exec, i));
     return build_kernels(exec);
@@ -258,10 +276,14 @@ static enum onp_status run_command(struct onp_exec *exec, size_t index) {
     return ONP_OK;
 }
 
-static enum onp_status run(struct onp_exec *exec, bool wait) {
-    ONP_TRY(upload(exec, wait));
+static enum onp_status compute(struct onp_exec *exec) {
     for (size_t i = 0; i < exec->program->commands.count; i++) ONP_TRY(run_command(exec, i));
     return ONP_OK;
+}
+
+static enum onp_status run(struct onp_exec *exec, bool wait) {
+    ONP_TRY(upload(exec, wait));
+    return compute(exec);
 }
 
 enum onp_status onp_exec_run(struct onp_exec *exec) { return run(exec, true); }
@@ -294,7 +316,11 @@ enum onp_status onp_exec_read(struct onp_exec *exec, const struct onp_tensor *x,
 enum onp_status onp_exec_submit(struct onp_exec *exec, const struct onp_tensor *x, float *out,
                                 struct onp_mark **mark) {
     const struct onp_backend *backend = exec->device->backend;
-    ONP_TRY(run(exec, false));
+    if (exec->overlap) ONP_TRY(backend->stage(exec->device, ONP_STAGE_UPLOAD));
+    ONP_TRY(upload(exec, false));
+    if (exec->overlap) ONP_TRY(backend->stage(exec->device, ONP_STAGE_COMPUTE));
+    ONP_TRY(compute(exec));
+    if (exec->overlap) ONP_TRY(backend->stage(exec->device, ONP_STAGE_DOWNLOAD));
     ONP_TRY(read_rows(x, out, backend->buffer_fetch));
     return backend->mark(exec->device, mark);
 }
@@ -312,8 +338,16 @@ uint64_t onp_exec_arena_bytes(const struct onp_exec *exec) {
     return exec->arena ? exec->arena->bytes : 0;
 }
 
+uint64_t onp_exec_bytes(const struct onp_exec *exec) {
+    uint64_t bytes = onp_exec_arena_bytes(exec);
+    for (int i = 0; i < PROGRAMS; i++)
+        if (exec->programs[i].staged) bytes += exec->programs[i].staged->bytes;
+    return bytes;
+}
+
 enum onp_status onp_exec_measure(const struct onp_device *device, struct onp_graph *graph,
-                                 uint64_t *arena_bytes) {
+                                 uint64_t *bytes) {
+    uint64_t staged = 0;
     ONP_TRY(onp_graph_status(graph));
     const size_t nodes = onp_graph_node_count(graph);
     const struct onp_variant **variants = calloc(nodes, sizeof(*variants));
@@ -323,7 +357,8 @@ enum onp_status onp_exec_measure(const struct onp_device *device, struct onp_gra
     if (!variants || !workspace || !offset)
         status = onp_fail(&device->context->log, ONP_ERR_MEMORY, "no memory for a plan");
     else if ((status = choose_variants(device, graph, false, variants, workspace)) == ONP_OK)
-        status = onp_plan(graph, workspace, offset, arena_bytes);
+        status = onp_plan(graph, workspace, offset, bytes, device->caps.overlap ? &staged : NULL);
+    if (status == ONP_OK) *bytes += PROGRAMS * staged;
     free(variants);
     free(workspace);
     free(offset);

@@ -11,6 +11,11 @@ struct onp_exec;
 enum onp_status onp_exec_create(struct onp_device *device, struct onp_exec **out);
 void onp_exec_destroy(struct onp_exec *exec); // NULL is allowed
 
+// Lets the copies of one submitted run go beside the computation of another, where the device can
+// (caps.overlap): inputs and kept tensors then lie in memory of each run's own instead of the
+// arena. Before anything is prepared.
+void onp_exec_overlap(struct onp_exec *exec);
+
 // Chooses a variant for every node, plans, grows the arena if it is too small, compiles what is not
 // yet compiled and builds the command list. `explain` logs every choice with the refusals before
 // it.
@@ -39,9 +44,12 @@ enum onp_status onp_exec_read(struct onp_exec *exec, const struct onp_tensor *x,
 // The arena of the prepared graph; for checks.
 struct onp_buffer *onp_exec_arena(const struct onp_exec *exec);
 uint64_t onp_exec_arena_bytes(const struct onp_exec *exec);
-// Arena that the graph would need on this device, without allocating or compiling anything.
+// The arena and what lies apart from it.
+uint64_t onp_exec_bytes(const struct onp_exec *exec);
+// Bytes that overlapping runs of the graph would need on this device, without allocating or
+// compiling anything.
 enum onp_status onp_exec_measure(const struct onp_device *device, struct onp_graph *graph,
-                                 uint64_t *arena_bytes);
+                                 uint64_t *bytes);
 // Adds the times taken since the last call to a table keyed by op, variant and shape.
 enum onp_status onp_exec_profile(struct onp_exec *exec, struct onp_kernel_time **list,
                                  size_t *count);

@@ -79,8 +79,13 @@ static void place(struct block *blocks, size_t index, struct block **scratch) {
     b->offset = offset;
 }
 
+static void stage(struct onp_tensor *x, uint64_t bytes, uint64_t *staged_bytes) {
+    x->offset = (int64_t)(*staged_bytes / onp_dtype_size(x->dtype));
+    *staged_bytes += onp_round_up(bytes, ONP_ARENA_ALIGN);
+}
+
 static enum onp_status collect(struct onp_graph *graph, const uint64_t *workspace,
-                               struct block *blocks, size_t *count) {
+                               struct block *blocks, size_t *count, uint64_t *staged_bytes) {
     for (size_t i = 0; i < onp_graph_tensor_count(graph); i++) {
         struct onp_tensor *x = onp_graph_tensor(graph, i);
         if (!planned(x) || x->first_use < 0) continue;
@@ -88,6 +93,10 @@ static enum onp_status collect(struct onp_graph *graph, const uint64_t *workspac
         if (!tensor_bytes(x, &bytes))
             return onp_fail(onp_graph_log(graph), ONP_ERR_ARGUMENT, "tensor %s is too large",
                             x->name);
+        if (staged_bytes && onp_plan_stages(x)) {
+            stage(x, bytes, staged_bytes);
+            continue;
+        }
         blocks[(*count)++] = (struct block){.bytes = onp_round_up(bytes, ONP_ARENA_ALIGN),
                                             .first = x->first_use,
                                             .last = x->last_use,
@@ -122,9 +131,11 @@ static void publish(struct onp_graph *graph, const struct block *blocks, size_t 
 }
 
 enum onp_status onp_plan(struct onp_graph *graph, const uint64_t *workspace,
-                         uint64_t *workspace_offset, uint64_t *arena_bytes) {
+                         uint64_t *workspace_offset, uint64_t *arena_bytes,
+                         uint64_t *staged_bytes) {
     ONP_TRY(onp_graph_status(graph));
     find_lifetimes(graph);
+    if (staged_bytes) *staged_bytes = 0;
     const size_t most = onp_graph_tensor_count(graph) + onp_graph_node_count(graph) + 1;
     struct block *blocks = calloc(most, sizeof *blocks);
     struct block **scratch = calloc(most, sizeof *scratch);
@@ -133,7 +144,7 @@ enum onp_status onp_plan(struct onp_graph *graph, const uint64_t *workspace,
     if (!blocks || !scratch)
         status = onp_fail(onp_graph_log(graph), ONP_ERR_MEMORY, "no memory for a plan");
     else
-        status = collect(graph, workspace, blocks, &count);
+        status = collect(graph, workspace, blocks, &count, staged_bytes);
     if (status == ONP_OK) {
         qsort(blocks, count, sizeof *blocks, larger_first);
         for (size_t i = 0; i < count; i++) place(blocks, i, scratch);

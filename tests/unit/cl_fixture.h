@@ -34,7 +34,7 @@ static void keep_message(void *user, enum onp_log_level level, const char *messa
     f->warnings += level == ONP_LOG_WARNING;
 }
 
-static void forget_messages(struct fixture *f) {
+static inline void forget_messages(struct fixture *f) {
     f->log[0] = '\0';
     f->warnings = 0;
 }
@@ -116,7 +116,8 @@ static struct onp_buffer *new_buffer(struct onp_device *device, uint64_t floats)
 }
 
 // Builds and runs `scale` once on a device and compares every element.
-static void run_scale(struct onp_device *device, const char *defines, float factor, bool with_n) {
+static inline void run_scale(struct onp_device *device, const char *defines, float factor,
+                             bool with_n) {
     const struct onp_backend *b = device->backend;
     struct onp_buffer *x = new_buffer(device, ITEMS + 2), *y = new_buffer(device, ITEMS + 2);
     float in[ITEMS + 2], out[ITEMS + 2];

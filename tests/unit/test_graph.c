@@ -62,7 +62,7 @@ static void test_plan_never_overlaps(void **state) {
         uint64_t workspace[STEPS], offset[STEPS], arena = 0;
         for (int i = 0; i < STEPS; i++)
             workspace[i] = onp_rng_next(&rng) % 3 == 0 ? onp_rng_next(&rng) % 100000 : 0;
-        assert_int_equal(onp_plan(graph, workspace, offset, &arena), ONP_OK);
+        assert_int_equal(onp_plan(graph, workspace, offset, &arena, NULL), ONP_OK);
         struct span spans[2 * STEPS + 1];
         size_t count = 0;
         uint64_t sum = 0;
@@ -84,6 +84,39 @@ static void test_plan_never_overlaps(void **state) {
     }
 }
 
+// Inputs and kept tensors apart from the arena, where none shares memory with another; the rest
+// as ever.
+static void test_staged_lie_apart(void **state) {
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct onp_rng rng = {seed};
+        struct onp_graph *graph = new_graph();
+        record_random(graph, &rng, true);
+        uint64_t arena = 0, staged = 0, whole = 0;
+        assert_int_equal(onp_plan(graph, NULL, NULL, &arena, &staged), ONP_OK);
+        struct span apart[STEPS + 1], inside[STEPS + 1];
+        size_t count[2] = {0};
+        for (size_t i = 0; i < onp_graph_tensor_count(graph); i++) {
+            const struct onp_tensor *x = onp_graph_tensor(graph, i);
+            const bool stages = onp_plan_stages(x);
+            const uint64_t from = (uint64_t)x->offset * sizeof(float);
+            const uint64_t to = from + (uint64_t)(x->rows * x->ld) * sizeof(float);
+            assert_int_equal(stages, x->keep || x->role == ONP_ROLE_INPUT);
+            assert_true(to <= (stages ? staged : arena));
+            if (stages)
+                apart[count[0]++] = (struct span){from, to, 0, STEPS};
+            else
+                inside[count[1]++] = (struct span){from, to, x->first_use, x->last_use};
+        }
+        assert_true(count[0] > 1 && count[1] > 1);
+        assert_disjoint(apart, count[0]);
+        assert_disjoint(inside, count[1]);
+        assert_int_equal(onp_plan(graph, NULL, NULL, &whole, NULL), ONP_OK);
+        assert_true(arena < whole);
+        onp_graph_destroy(graph);
+    }
+}
+
 static void test_views_follow_their_root(void **state) {
     (void)state;
     struct onp_graph *graph = new_graph();
@@ -95,7 +128,7 @@ static void test_views_follow_their_root(void **state) {
     struct onp_tensor *src[2] = {other, inner};
     onp_graph_record(graph, NULL, onp_graph_activation(graph, 1, 1, true), src, 2, NULL, 0);
     uint64_t arena = 0;
-    assert_int_equal(onp_plan(graph, NULL, NULL, &arena), ONP_OK);
+    assert_int_equal(onp_plan(graph, NULL, NULL, &arena, NULL), ONP_OK);
     assert_int_equal(half->offset, x->offset + 24);
     assert_int_equal(inner->offset, x->offset + 30);
     onp_graph_destroy(graph);
@@ -150,8 +183,8 @@ static void test_names(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plan_never_overlaps), cmocka_unit_test(test_views_follow_their_root),
-        cmocka_unit_test(test_bad_views_are_errors), cmocka_unit_test(test_reset_reuses_memory),
-        cmocka_unit_test(test_names)};
+        cmocka_unit_test(test_plan_never_overlaps),     cmocka_unit_test(test_staged_lie_apart),
+        cmocka_unit_test(test_views_follow_their_root), cmocka_unit_test(test_bad_views_are_errors),
+        cmocka_unit_test(test_reset_reuses_memory),     cmocka_unit_test(test_names)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -66,15 +66,26 @@ static enum onp_status copy_failed(const struct onp_buffer *buffer, cl_int error
                        mib(bytes), buffer->device->info.name);
 }
 
+// The event of a run's last upload stands for all before it: their queue keeps its order.
+static void keep_last(cl_event *kept, cl_event event) {
+    if (*kept) clReleaseEvent(*kept);
+    *kept = event;
+}
+
 static enum onp_status write_pieces(struct onp_buffer *buffer, uint64_t offset, const void *data,
                                     uint64_t bytes, cl_bool wait) {
-    const struct onp_cl_device *device = onp_cl_device(buffer->device);
+    struct onp_cl_device *device = onp_cl_device(buffer->device);
+    const bool beside =
+        !wait && device->stage == ONP_STAGE_UPLOAD && device->copies[ONP_CL_UPLOADS];
+    const cl_command_queue queue = beside ? device->copies[ONP_CL_UPLOADS] : device->queue;
     for (uint64_t done = 0; done < bytes; done += CHUNK) {
         const size_t part = (size_t)(bytes - done < CHUNK ? bytes - done : CHUNK);
+        cl_event event = NULL;
         const cl_int error =
-            clEnqueueWriteBuffer(device->queue, onp_cl_mem(buffer), wait, (size_t)(offset + done),
-                                 part, (const char *)data + done, 0, NULL, NULL);
+            clEnqueueWriteBuffer(queue, onp_cl_mem(buffer), wait, (size_t)(offset + done), part,
+                                 (const char *)data + done, 0, NULL, beside ? &event : NULL);
         if (error != CL_SUCCESS) return copy_failed(buffer, error, "write", bytes);
+        if (beside) keep_last(&device->uploaded, event);
     }
     return ONP_OK;
 }
@@ -92,11 +103,14 @@ enum onp_status onp_cl_buffer_send(struct onp_buffer *buffer, uint64_t offset, c
 static enum onp_status read_pieces(struct onp_buffer *buffer, uint64_t offset, void *data,
                                    uint64_t bytes, cl_bool wait) {
     const struct onp_cl_device *device = onp_cl_device(buffer->device);
+    const bool beside =
+        !wait && device->stage == ONP_STAGE_DOWNLOAD && device->copies[ONP_CL_DOWNLOADS];
+    const cl_command_queue queue = beside ? device->copies[ONP_CL_DOWNLOADS] : device->queue;
     for (uint64_t done = 0; done < bytes; done += CHUNK) {
         const size_t part = (size_t)(bytes - done < CHUNK ? bytes - done : CHUNK);
         const cl_int error =
-            clEnqueueReadBuffer(device->queue, onp_cl_mem(buffer), wait, (size_t)(offset + done),
-                                part, (char *)data + done, 0, NULL, NULL);
+            clEnqueueReadBuffer(queue, onp_cl_mem(buffer), wait, (size_t)(offset + done), part,
+                                (char *)data + done, 0, NULL, NULL);
         if (error != CL_SUCCESS) return copy_failed(buffer, error, "read", bytes);
     }
     return ONP_OK;

@@ -118,16 +118,50 @@ static void CL_CALLBACK notified(const char *message, const void *data, size_t s
     onp_log(&context->log, ONP_LOG_WARNING, "OpenCL driver: %s", message);
 }
 
-enum onp_status onp_cl_queue_create(struct onp_cl_device *device, bool profiling,
-                                    cl_command_queue *out) {
+static cl_int create_queue(const struct onp_cl_device *device, bool profiling,
+                           cl_command_queue *out) {
     cl_int error;
     // The 1.2 form: clCreateCommandQueueWithProperties does not exist on older drivers.
     *out = clCreateCommandQueue(device->context, device->entry.id,
                                 profiling ? CL_QUEUE_PROFILING_ENABLE : 0, &error);
-    if (error == CL_SUCCESS) return ONP_OK;
-    *out = NULL;
-    return onp_cl_fail(&device->base.context->log, error, "cannot create a command queue on %s",
-                       device->base.info.name);
+    if (error != CL_SUCCESS) *out = NULL;
+    return error;
+}
+
+static void release_copies(struct onp_cl_device *device) {
+    for (int i = 0; i < ONP_CL_COPIES; i++) {
+        if (device->copies[i]) clReleaseCommandQueue(device->copies[i]);
+        device->copies[i] = NULL;
+    }
+}
+
+// One queue for each direction: in one for both, the upload of a run would wait behind the
+// download of the run before it, which waits for that run's computation.
+static void create_copies(struct onp_cl_device *device, bool profiling) {
+    release_copies(device);
+    for (int i = 0; i < ONP_CL_COPIES; i++) {
+        const cl_int error = create_queue(device, profiling, &device->copies[i]);
+        if (error == CL_SUCCESS) continue;
+        onp_log(&device->base.context->log, ONP_LOG_WARNING,
+                "cannot create command queues for copies on %s: %s (%d); copies and computation "
+                "take turns",
+                device->base.info.name, onp_cl_error_name(error), (int)error);
+        release_copies(device);
+        return;
+    }
+}
+
+enum onp_status onp_cl_queues_create(struct onp_cl_device *device, bool profiling) {
+    cl_command_queue queue;
+    const cl_int error = create_queue(device, profiling, &queue);
+    if (error != CL_SUCCESS)
+        return onp_cl_fail(&device->base.context->log, error, "cannot create a command queue on %s",
+                           device->base.info.name);
+    if (device->owns_queue) clReleaseCommandQueue(device->queue);
+    device->queue = queue;
+    device->owns_queue = true;
+    create_copies(device, profiling);
+    return ONP_OK;
 }
 
 static enum onp_status open_context(struct onp_cl_device *device) {
@@ -145,19 +179,21 @@ static enum onp_status open_context(struct onp_cl_device *device) {
         return onp_cl_fail(log, error, "cannot create an OpenCL context on %s", name);
     }
     device->owns_context = true;
-    ONP_TRY(onp_cl_queue_create(device, false, &device->queue));
-    device->owns_queue = true;
-    return ONP_OK;
+    return onp_cl_queues_create(device, false);
 }
 
 static void opencl_close(struct onp_device *base) {
     struct onp_cl_device *device = onp_cl_device(base);
+    for (int i = 0; i < ONP_CL_COPIES; i++)
+        if (device->copies[i]) clFinish(device->copies[i]);
     if (device->queue) clFinish(device->queue);
+    onp_cl_stage_forget(device);
     onp_cl_events_free(device);
     onp_cl_programs_free(device);
     onp_cl_blas_forget(device);
     onp_cl_cache_close(&device->cache);
     if (device->stamp) clReleaseMemObject(device->stamp);
+    release_copies(device);
     if (device->owns_queue) clReleaseCommandQueue(device->queue);
     if (device->owns_context) clReleaseContext(device->context);
     free(device);
@@ -177,6 +213,7 @@ static enum onp_status opencl_open(struct onp_context *context, const struct onp
     ONP_TRY_GOTO(status, open_context(device), fail);
     onp_cl_cache_open(&device->cache, context->cache_dir, &context->log);
     onp_cl_probe(device);
+    device->base.caps.overlap = device->copies[0] != NULL;
     *out = &device->base;
     return ONP_OK;
 fail:
@@ -195,6 +232,7 @@ const struct onp_backend onp_backend_opencl = {
     .buffer_read = onp_cl_buffer_read,
     .buffer_send = onp_cl_buffer_send,
     .buffer_fetch = onp_cl_buffer_fetch,
+    .stage = onp_cl_stage,
     .kernels_build = onp_cl_kernels_build,
     .launch = onp_cl_launch,
     .gemm = onp_cl_gemm,

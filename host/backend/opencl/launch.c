@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "backend/opencl/opencl.h"
+#include "base/checked.h"
 
 static cl_int set_arg(cl_kernel kernel, cl_uint index, const struct onp_arg *arg) {
     cl_mem memory;
@@ -71,38 +72,89 @@ enum onp_status onp_cl_flush(struct onp_device *base) {
                                              "cannot start the queued work on %s", base->info.name);
 }
 
-// What lies behind a mark: an event, and how many profiled commands came before it in all.
-struct onp_mark {
-    cl_event event;
-    uint64_t events;
-};
+// --- Stages and marks ----------------------------------------------------------------------------
+
+static void let_go(cl_event *event) {
+    if (*event) clReleaseEvent(*event);
+    *event = NULL;
+}
+
+void onp_cl_stage_forget(struct onp_cl_device *device) {
+    let_go(&device->uploaded);
+    let_go(&device->computed);
+    device->stage = ONP_STAGE_COMPUTE;
+}
+
+// What is queued on `to` from now on waits for `event` on `from`, which must be flushed: nothing
+// else promises that it ever begins.
+static cl_int wait_across(cl_command_queue from, cl_event event, cl_command_queue to) {
+    const cl_int error = clFlush(from);
+    return error == CL_SUCCESS ? clEnqueueBarrierWithWaitList(to, 1, &event, NULL) : error;
+}
+
+enum onp_status onp_cl_stage(struct onp_device *base, enum onp_stage stage) {
+    struct onp_cl_device *device = onp_cl_device(base);
+    const cl_command_queue uploads = device->copies[ONP_CL_UPLOADS];
+    const cl_command_queue downloads = device->copies[ONP_CL_DOWNLOADS];
+    cl_int error = CL_SUCCESS;
+    if (!uploads) return ONP_OK;
+    if (stage == ONP_STAGE_UPLOAD) onp_cl_stage_forget(device);
+    if (stage == ONP_STAGE_COMPUTE && device->uploaded)
+        error = wait_across(uploads, device->uploaded, device->queue);
+    if (stage == ONP_STAGE_DOWNLOAD) {
+        let_go(&device->computed);
+        error = clEnqueueMarkerWithWaitList(device->queue, 0, NULL, &device->computed);
+        if (error == CL_SUCCESS) error = wait_across(device->queue, device->computed, downloads);
+    }
+    device->stage = stage;
+    if (error == CL_SUCCESS) return ONP_OK;
+    return onp_cl_fail(&base->context->log, error, "cannot put a run's stages in order on %s",
+                       base->info.name);
+}
 
 enum onp_status onp_cl_mark(struct onp_device *base, struct onp_mark **out) {
     struct onp_cl_device *device = onp_cl_device(base);
+    const bool beside = device->stage == ONP_STAGE_DOWNLOAD;
+    const cl_command_queue queue = beside ? device->copies[ONP_CL_DOWNLOADS] : device->queue;
     struct onp_mark *mark = calloc(1, sizeof *mark);
     if (!mark) return onp_fail(&base->context->log, ONP_ERR_MEMORY, "no memory for a mark");
-    const cl_int error = clEnqueueMarkerWithWaitList(device->queue, 0, NULL, &mark->event);
+    cl_int error = clEnqueueMarkerWithWaitList(queue, 0, NULL, &mark->event);
     if (error != CL_SUCCESS) {
         free(mark);
         return onp_cl_fail(&base->context->log, error, "cannot mark the queued work on %s",
                            base->info.name);
     }
+    mark->uploaded = device->uploaded;
+    mark->computed = device->computed;
     mark->events = device->events_taken + device->event_count;
+    device->uploaded = device->computed = NULL;
+    device->stage = ONP_STAGE_COMPUTE;
     *out = mark;
-    return onp_cl_flush(base);
+    error = clFlush(queue);
+    return error == CL_SUCCESS ? ONP_OK
+                               : onp_cl_fail(&base->context->log, error,
+                                             "cannot start the queued work on %s", base->info.name);
+}
+
+// Of a command that is over: what it failed with, if it did.
+static cl_int outcome(cl_event event) {
+    cl_int state = CL_COMPLETE;
+    const cl_int error =
+        clGetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof state, &state, NULL);
+    return error == CL_SUCCESS && state < 0 ? state : error;
 }
 
 enum onp_status onp_cl_wait(struct onp_device *base, struct onp_mark *mark) {
     struct onp_cl_device *device = onp_cl_device(base);
-    cl_int state = CL_COMPLETE;
     if (!mark) return ONP_OK;
     cl_int error = clWaitForEvents(1, &mark->event);
-    if (error == CL_SUCCESS)
-        error = clGetEventInfo(mark->event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof state, &state,
-                               NULL);
-    if (error == CL_SUCCESS && state < 0) error = state;
+    // Whether a failure spreads to what waited for it is the driver's affair.
+    cl_event *const ends[] = {&mark->uploaded, &mark->computed, &mark->event};
+    for (size_t i = 0; i < ONP_COUNT(ends); i++) {
+        if (error == CL_SUCCESS && *ends[i]) error = outcome(*ends[i]);
+        let_go(ends[i]);
+    }
     const uint64_t before = mark->events;
-    clReleaseEvent(mark->event);
     free(mark);
     if (error != CL_SUCCESS)
         return onp_cl_fail(&base->context->log, error, "the queued work on %s failed",
@@ -112,24 +164,34 @@ enum onp_status onp_cl_wait(struct onp_device *base, struct onp_mark *mark) {
     return ONP_OK;
 }
 
+// clFinish alone does not tell whether the commands succeeded; a marker behind them does.
+static cl_int finish_queue(cl_command_queue queue) {
+    cl_event marker = NULL;
+    cl_int error = clEnqueueMarkerWithWaitList(queue, 0, NULL, &marker);
+    if (error == CL_SUCCESS) error = clFinish(queue);
+    if (error == CL_SUCCESS) error = outcome(marker);
+    let_go(&marker);
+    return error;
+}
+
 enum onp_status onp_cl_finish(struct onp_device *base) {
     struct onp_cl_device *device = onp_cl_device(base);
-    // clFinish alone does not tell whether the commands succeeded; a marker behind them does.
-    cl_event marker = NULL;
-    cl_int error = clEnqueueMarkerWithWaitList(device->queue, 0, NULL, &marker);
-    if (error == CL_SUCCESS) error = clFinish(device->queue);
-    cl_int state = CL_COMPLETE;
-    if (error == CL_SUCCESS)
-        error =
-            clGetEventInfo(marker, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof state, &state, NULL);
-    if (marker) clReleaseEvent(marker);
-    if (error == CL_SUCCESS && state < 0) error = state;
-    if (error == CL_SUCCESS) {
+    const cl_command_queue queues[] = {device->copies[ONP_CL_UPLOADS], device->queue,
+                                       device->copies[ONP_CL_DOWNLOADS]};
+    cl_int first = CL_SUCCESS;
+    for (size_t i = 0; i < ONP_COUNT(queues); i++) { // all of them, also after a failure
+        const cl_int error = queues[i] ? finish_queue(queues[i]) : CL_SUCCESS;
+        if (first == CL_SUCCESS) first = error;
+    }
+    onp_cl_stage_forget(device);
+    if (first == CL_SUCCESS) {
         device->events_finished = device->event_count;
         return ONP_OK;
     }
-    return onp_cl_fail(&base->context->log, error, "the queued work on %s failed", base->info.name);
+    return onp_cl_fail(&base->context->log, first, "the queued work on %s failed", base->info.name);
 }
+
+// --- Times ---------------------------------------------------------------------------------------
 
 enum onp_status onp_cl_profile(struct onp_device *base, bool on) {
     struct onp_cl_device *device = onp_cl_device(base);
@@ -145,10 +207,7 @@ enum onp_status onp_cl_profile(struct onp_device *base, bool on) {
             return onp_cl_fail(&base->context->log, error, "cannot prepare profiling");
     }
     // A queue cannot change its properties, and one with profiling may be slower.
-    cl_command_queue queue;
-    ONP_TRY(onp_cl_queue_create(device, on, &queue));
-    clReleaseCommandQueue(device->queue);
-    device->queue = queue;
+    ONP_TRY(onp_cl_queues_create(device, on));
     device->base.profiling = on;
     return ONP_OK;
 }

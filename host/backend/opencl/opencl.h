@@ -46,6 +46,16 @@ struct onp_cl_event {
     cl_event before, event;
 };
 
+// Queues that copies have to themselves.
+enum onp_cl_copies { ONP_CL_UPLOADS, ONP_CL_DOWNLOADS, ONP_CL_COPIES };
+
+// What lies behind a mark: the end of a run's stages (uploaded and computed may be NULL), and how
+// many profiled commands came before it in all.
+struct onp_mark {
+    cl_event uploaded, computed, event;
+    uint64_t events;
+};
+
 struct onp_cl_device {
     struct onp_device base; // first: backend.h casts
     struct onp_cl_entry entry;
@@ -55,6 +65,9 @@ struct onp_cl_device {
     const char *sub_group_standard; // -cl-std of kernels with sub-groups; NULL: as all others
     cl_context context;
     cl_command_queue queue;
+    cl_command_queue copies[ONP_CL_COPIES]; // NULL: all goes through `queue`
+    enum onp_stage stage;
+    cl_event uploaded, computed;   // of the run that is being queued
     bool owns_context, owns_queue; // false: handed in by a caller, never released here
     cl_mem stamp;                  // four bytes, while profiling: filled to take the time
     bool blas_used;
@@ -139,6 +152,7 @@ enum onp_status onp_cl_buffer_send(struct onp_buffer *buffer, uint64_t offset, c
                                    uint64_t bytes);
 enum onp_status onp_cl_buffer_fetch(struct onp_buffer *buffer, uint64_t offset, void *data,
                                     uint64_t bytes);
+enum onp_status onp_cl_stage(struct onp_device *device, enum onp_stage stage);
 enum onp_status onp_cl_launch(struct onp_device *device, const struct onp_launch *launch,
                               uint32_t tag);
 enum onp_status onp_cl_gemm(struct onp_device *device, const struct onp_gemm *gemm, uint32_t tag);
@@ -154,12 +168,14 @@ enum onp_status onp_cl_events_reserve(struct onp_cl_device *device);
 void onp_cl_events_push(struct onp_cl_device *device, uint32_t tag, cl_event before,
                         cl_event event);
 void onp_cl_events_free(struct onp_cl_device *device);
+// Forgets the run that is being queued.
+void onp_cl_stage_forget(struct onp_cl_device *device);
 // gemm.c: whether CLBlast is compiled in; forgets what it keeps for closed contexts.
 bool onp_cl_has_blas(void);
 void onp_cl_blas_forget(struct onp_cl_device *device);
 
-// device.c: a queue of the device's context.
-enum onp_status onp_cl_queue_create(struct onp_cl_device *device, bool profiling,
-                                    cl_command_queue *out);
+// device.c: replaces the device's own queues, which are finished, by new ones. Without queues for
+// copies it warns and does with one.
+enum onp_status onp_cl_queues_create(struct onp_cl_device *device, bool profiling);
 
 #endif

@@ -93,6 +93,12 @@ static enum onp_status ref_buffer_read(struct onp_buffer *buffer, uint64_t offse
     return ONP_OK;
 }
 
+static enum onp_status ref_stage(struct onp_device *device, enum onp_stage stage) {
+    (void)device;
+    (void)stage;
+    return ONP_OK;
+}
+
 static enum onp_status ref_flush(struct onp_device *device) {
     (void)device;
     return ONP_OK;
@@ -140,6 +146,7 @@ const struct onp_backend onp_backend_ref = {
     .buffer_read = ref_buffer_read,
     .buffer_send = ref_buffer_write,
     .buffer_fetch = ref_buffer_read,
+    .stage = ref_stage,
     .flush = ref_flush,
     .finish = ref_finish,
     .mark = ref_mark,
