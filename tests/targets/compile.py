@@ -7,6 +7,9 @@ usage: compile.py [--vendor intel|amd|nvidia]... [--jobs N] FOLDER
 One line for each program and target; the last line is "N compiled, N with spills, N failed". Exit
 status 1 if anything failed or spilled. Spilled: registers or private memory that the compiler put
 into memory. A missing compiler fails every program of its vendor.
+
+fma A/B, for Intel (AMD's code is executed by `./dev emulate`): multiplications with addition among
+the instructions of the loop that has most of them, both sides of its branches counted.
 """
 import argparse
 import concurrent.futures
@@ -31,7 +34,7 @@ NVIDIA_LIBRARY = "/usr/lib/clc/nvptx64--nvidiacl.bc"
 
 Program = namedtuple("Program", "source function defines items classes")
 # spilled, scratch: counts or bytes, whichever the compiler tells; local in bytes.
-Result = namedtuple("Result", "registers spilled scratch local simd")
+Result = namedtuple("Result", "registers spilled scratch local simd loop", defaults=[None])
 
 
 class Failure(Exception):
@@ -79,6 +82,29 @@ def kernel_facts(info, function):
     raise Failure(f"the binary has no kernel {function}")
 
 
+# As the disassembler names the devices.
+INTEL_PLATFORMS = {"skl": "9", "tgllp": "12p1", "acm-g10": "12p71", "pvc": "12p72"}
+LABEL, JUMP = re.compile(r"(L\d+):"), re.compile(r"\b(?:while|goto|jmpi|brc|brd)\b")
+INSTRUCTION = re.compile(r"(?:\([^)]*\))?\s+([a-z]\w*)")
+
+
+def intel_loop(binary, device, function, folder):
+    """(multiply-adds, instructions) of the loop with most of the former, or None."""
+    text = folder / "text"
+    text.write_bytes(elf_section(binary, f".text.{function}".encode()))
+    lines = run(["iga64", "-d", f"-p={INTEL_PLATFORMS[device]}", str(text)]).splitlines()
+    places, best = {}, (0, 0)
+    for at, line in enumerate(lines):
+        if LABEL.match(line):
+            places[LABEL.match(line).group(1)] = at
+        if not JUMP.search(line):
+            continue
+        for start in (places[name] for name in re.findall(r"\bL\d+\b", line) if name in places):
+            names = [m.group(1) for text in lines[start:at + 1] if (m := INSTRUCTION.match(text))]
+            best = max(best, (names.count("mad"), len(names)), key=lambda loop: loop[0])
+    return best if best[0] else None
+
+
 def compile_intel(program, device, text, folder):
     log = run(["ocloc", "compile", "-file", str(text), "-device", device, "-options",
                " ".join(OPTIONS + program.defines), "--format", "zebin", "-output", "kernel",
@@ -86,13 +112,15 @@ def compile_intel(program, device, text, folder):
     binaries = list(folder.glob("kernel*.bin"))
     if len(binaries) != 1:
         raise Failure("ocloc wrote no binary")
-    info = elf_section(binaries[0].read_bytes(), b".ze_info").decode("utf-8", "replace")
+    binary = binaries[0].read_bytes()
+    info = elf_section(binary, b".ze_info").decode("utf-8", "replace")
     facts = kernel_facts(info, program.function)
     memory = facts.partition("per_thread_memory_buffers:")[2]  # the last entry, absent if there is none
     scratch = sum(int(n) for n in re.findall(r"\bsize: +(\d+)", memory))
     return Result(number(r"grf_count: +(\d+)", facts), number(r"spilled around (\d+)", log, 0),
                   scratch, number(r"slm_size: +(\d+)", facts, 0),
-                  number(r"simd_size: +(\d+)", facts))
+                  number(r"simd_size: +(\d+)", facts),
+                  intel_loop(binary, device, program.function, folder))
 
 
 def intel_version():
@@ -182,7 +210,8 @@ def launches(device, program):
 Vendor = namedtuple("Vendor", "name devices compile missing versions")
 VENDORS = [
     Vendor("intel", ["skl", "tgllp", "acm-g10", "pvc"], compile_intel,
-           lambda: missing(("ocloc (package intel-opencl-icd)", shutil.which("ocloc"))),
+           lambda: missing(("ocloc (package intel-opencl-icd)", shutil.which("ocloc")),
+                           ("iga64 (package libigc-tools)", shutil.which("iga64"))),
            lambda: [intel_version()]),
     Vendor("amd", ["gfx900", "gfx906", "gfx90a", "gfx1030"], compile_amd,
            lambda: missing((CLANG, shutil.which(CLANG)),
@@ -220,8 +249,9 @@ def report(device, program, result):
         print(f"{device:8} FAILED {what}: {result}")
         return "failed"
     spilled = result.spilled > 0 or result.scratch > 0
+    loop = f"fma {result.loop[0]}/{result.loop[1]}  " if result.loop else ""
     print(f"{device:8} registers {result.registers:3}  spilled {result.spilled}  "
-          f"scratch {result.scratch}  local {result.local:5}  simd {result.simd:2}  "
+          f"scratch {result.scratch}  {loop}local {result.local:5}  simd {result.simd:2}  "
           f"{'SPILLS ' if spilled else ''}{what} ({program.classes})", flush=True)
     return "spilled" if spilled else "compiled"
 
