@@ -7,7 +7,7 @@
 
 Occupancy and traffic of the kernels' programs, from their registers and local memory
 (bench/results/targets.txt), and what cards should reach at most, from executed instructions
-(bench/results/emulate-matmul.txt, emulate.txt) and the facts below, each with its source.
+(bench/results/emulate.txt) and the facts below, each with its source.
 Standard library only.
 """
 import argparse
@@ -95,7 +95,8 @@ PRODUCTS = [Product("Q, K, V", 3 * WIDE, WIDE, 1), Product("out", WIDE, WIDE, 1)
             Product("gate x value", FFN, WIDE, 2), Product("down", WIDE, FFN, 1)]
 PICTURE, SOUND, TEXT = (257, 0.79e12), (750, 2.40e12), 12  # rows and FLOP (the issue's); rows
 
-Program = namedtuple("Program", "target registers local simd name defines classes")
+# mix: instructions for each fma of the busiest loop, both sides of its branches counted (Intel only).
+Program = namedtuple("Program", "target registers mix local simd name defines classes")
 Tile = namedtuple("Tile", "rows cols item_rows item_cols")
 
 
@@ -110,21 +111,16 @@ def read(name):
 
 def read_programs():
     """Every compiled program of targets.txt."""
-    line = re.compile(r"^(\S+) +registers +(\d+) .* local +(\d+)  simd +(\d+)  (\w+) ?(.*) "
-                      r"\(([\w,-]+)\)$", re.M)
-    return [Program(m[1], int(m[2]), int(m[3]), int(m[4]), m[5], m[6], m[7].split(","))
-            for m in line.finditer(read("targets.txt"))]
+    line = re.compile(r"^(\S+) +registers +(\d+) .*?(?:fma (\d+)/(\d+)  )?local +(\d+)  "
+                      r"simd +(\d+)  (\w+) ?(.*) \(([\w,-]+)\)$", re.M)
+    return [Program(m[1], int(m[2]), int(m[4]) / int(m[3]) if m[3] else None, int(m[5]), int(m[6]),
+                    m[7], m[8], m[9].split(",")) for m in line.finditer(read("targets.txt"))]
 
 
 def read_counts():
-    """Executed lane-instructions a FLOP: {(target, class, variant, case): number}. Products are of
-    emulate-matmul.txt, because emulate.txt is of the tiles before."""
+    """Executed lane-instructions a FLOP: {(target, class, variant, case): number}."""
     line = re.compile(r"^(gfx\d+) +(\w+) +ok +(\w+) / (.*?): error .* ([\d.]+) a FLOP", re.M)
-    counts = {}
-    for name in ("emulate.txt", "emulate-matmul.txt"):
-        for m in line.finditer(read(name)):
-            counts[m[1], m[2], m[3], m[4]] = float(m[5])
-    return counts
+    return {(m[1], m[2], m[3], m[4]): float(m[5]) for m in line.finditer(read("emulate.txt"))}
 
 
 # The tile that the library takes: host/ops/matmul_variants.c, host/exec/tuning.c.
@@ -152,7 +148,27 @@ def whole_rows(row):
     return 64 if row in ("gpu-simd8", "gpu-simd16") else 128
 
 
+SUB_GROUPS = {"gpu-simd8": 8, "gpu-simd16": 16, "gpu-wave32": 32, "gpu-wave64": 64}
+
+
+def sub_group_tile(row, products):
+    """A sub-group's: 8 rows, 4 columns a work-item, of two products 2."""
+    cols = 4 // products
+    return Tile(8, SUB_GROUPS[row] * cols, 8, cols)
+
+
+def team_of(row):
+    """Tiles, one above the other, that read weights together."""
+    return 8 if row in ("gpu-simd8", "gpu-simd16") else 1
+
+
 def chosen_tile(row, m, product, reported):
+    if row in ("gpu-simd8", "gpu-simd16"):
+        return sub_group_tile(row, product.products)
+    return group_tile(row, m, product, reported)
+
+
+def group_tile(row, m, product, reported):
     rows = whole_rows(row)
     best = tile_of(row, rows, product.products)
     while rows > 16:
@@ -203,6 +219,11 @@ def represented(row):
             lacks = [d for d in ("WEIGHT_HALF", "GATE") if [d] not in both]
             title = f"product {rows} x 64{', gate' if gate else ''}, {kind}"
             listed.append((title, "matmul_group", has + both[0] + both[1], lacks, items))
+    for gate in ("", ", gate") if row in SUB_GROUPS else ():
+        cols = sub_group_tile(row, 2 if gate else 1).cols
+        listed.append((f"product 8 x {cols}{gate}, f32, sub-groups", "matmul_subgroup",
+                       ["ROWS=8"] + (["GATE"] if gate else []),
+                       ["WEIGHT_HALF"] + ([] if gate else ["GATE"]), SUB_GROUPS[row]))
     listed.append(("few rows 16 x 64, f32", "matmul_group", ["TILE_M=16", "TILE_N=64"],
                    ["WEIGHT_HALF", "GATE"], 64))
     listed.append(("few rows 16 x 64, f16", "matmul_group",
@@ -210,6 +231,10 @@ def represented(row):
     listed.append(("attention, heads of 64", "attention_group", ["HEAD=64", "ROWS=16"], [], 64))
     listed.append(("LayerNorm, 1536 wide", "layernorm_group", ["LANES=256", "AFFINE"], ["GELU"],
                    256))
+    if SUB_GROUPS.get(row, 0) >= 32:
+        listed.append(("LayerNorm, 1536 wide, sub-groups", "layernorm_subgroup",
+                       [f"QUADS={1536 // 4 // SUB_GROUPS[row]}", "AFFINE"], ["GELU"],
+                       SUB_GROUPS[row]))
     listed.append(("grouped convolution", "grouped_conv_tile", [], [], 1))
     return listed
 
@@ -257,8 +282,19 @@ def local_intensity(tile, products):
             (4 * (tile.item_rows + products * tile.item_cols)))
 
 
-def count_of(card, counts, tile, products):
-    """Counts exist for the whole tiles of two classes and for 16 x 64; others take the nearest."""
+def mix_of(programs, target, row, variant, tile, products):
+    """Instructions for each fma of Intel's loop of a product, f32 weights."""
+    has = [f"TILE_M={tile.rows}", f"TILE_N={tile.cols}"] if variant == "matmul_group" else []
+    lacks = ["WEIGHT_HALF"] + ([] if products > 1 else ["GATE"])
+    return find(programs, target, row, variant, has + (["GATE"] if products > 1 else []), lacks).mix
+
+
+def count_of(card, facts, tile, products):
+    """Intel's mix is in targets.txt. Of others counts exist for the whole tiles of two classes and
+    for 16 x 64; others take the nearest."""
+    programs, counts = facts
+    if card.row in ("gpu-simd8", "gpu-simd16"):
+        return mix_of(programs, card.arch, card.row, "matmul_subgroup", tile, products) / 2
     case = "whole tiles, half gate" if products > 1 else "whole tiles"
     pinned = {"gfx1100": "pinned32", "gfx942": "pinned64"}[card.counts]
     unpinned = {"gfx1100": "wave32", "gfx942": "wave64"}[card.counts]
@@ -270,16 +306,15 @@ def count_of(card, counts, tile, products):
     return counts[card.counts, name, "matmul_group", case]
 
 
-def issue_bound(card, counts, tile, products):
+def issue_bound(card, facts, tile, products):
     """Part of the peak that instructions leave, if every clock issues one for each lane."""
-    return min(1.0, card.lanes / (count_of(card, counts, tile, products) * card.flop))
+    return min(1.0, card.lanes / (count_of(card, facts, tile, products) * card.flop))
 
 
 def wave_width(card, tile, products):
     """Work-items of a wave, as in targets.txt."""
-    if card.row == "gpu-simd8":
-        return 16 if products * tile.item_rows * tile.item_cols == 16 else 8
-    return {"gpu-wave64": 64, "gpu-simd16": 16}.get(card.row, 32)
+    del tile, products
+    return SUB_GROUPS.get(card.row, 32)
 
 
 def rounds(card, tile, products, groups):
@@ -290,25 +325,27 @@ def rounds(card, tile, products, groups):
     return groups * waves / (card.units * card.simds * longest)
 
 
-def seconds(card, counts, m, product, weight_bytes):
+def seconds(card, facts, m, product, weight_bytes):
     """(least, most) time of one product in this model, and its tile."""
     tile = chosen_tile(card.row, m, product, card.reported)
     flop = 2 * product.products * m * product.n * product.k
     rows = up(m, tile.rows)
     padded = flop * rows * tile.rows / m
     groups = rows * up(product.n, tile.cols)
-    issue = padded / (issue_bound(card, counts, tile, product.products) * card.peak * 1e12)
+    issue = padded / (issue_bound(card, facts, tile, product.products) * card.peak * 1e12)
     unique = (4 * m * (product.k + product.n) +
               weight_bytes * product.products * product.n * product.k)
-    each = padded / memory_intensity(tile, product.products, weight_bytes) + 4 * m * product.n
+    weights = weight_bytes * product.products * tile.cols * up(rows, team_of(card.row))
+    each = (up(product.n, tile.cols) * product.k * (4 * rows * tile.rows + weights) +
+            4 * m * product.n)
     rate = card.gbps * 1e9
     busy = rounds(card, tile, product.products, groups)
     return (max(issue, unique / rate), max(issue / busy, each / rate), tile)
 
 
-def total(card, counts, m, weight_bytes):
+def total(card, facts, m, weight_bytes):
     """(least, most) time of a layer's four products, and their FLOP."""
-    times = [seconds(card, counts, m, p, weight_bytes) for p in PRODUCTS]
+    times = [seconds(card, facts, m, p, weight_bytes) for p in PRODUCTS]
     flop = sum(2 * p.products * m * p.n * p.k for p in PRODUCTS)
     return sum(t[0] for t in times), sum(t[1] for t in times), flop
 
@@ -336,7 +373,8 @@ def print_traffic(out):
                 f"{local_intensity(tile, products):.2f} |")
 
 
-def print_counts(out, counts):
+def print_counts(out, facts):
+    counts = facts[1]
     out("\n## Executed instructions\n")
     out("Lane-instructions a FLOP; a stream of plain fma alone has 0.50, of dual or packed ones "
         "0.25.\n")
@@ -346,8 +384,13 @@ def print_counts(out, counts):
              ("the same, gate, f16", "pinned", "matmul_group", "whole tiles, half gate"),
              ("product 64 x 64, 8 x 4", "simd8", "matmul_group", "whole tiles"),
              ("product 16 x 64, 4 x 4", "wave", "matmul_group", "whole tiles"),
-             ("attention", "wave", "attention_group", "text"),
-             ("LayerNorm", "wave", "layernorm_group", "picture, block"),
+             ("product 8 x 128 by sub-groups", "wave", "matmul_subgroup", "whole tiles"),
+             ("product 8 x 64, gate, f16, by sub-groups", "wave", "matmul_subgroup",
+              "whole tiles, half gate"),
+             ("attention by work-groups", "wave", "attention_group", "text"),
+             ("attention by sub-groups", "wave", "attention_subgroup", "text"),
+             ("LayerNorm by work-groups", "wave", "layernorm_group", "picture, block"),
+             ("LayerNorm by sub-groups", "wave", "layernorm_subgroup", "picture, block"),
              ("grouped convolution", "wave", "grouped_conv_tile", "wide groups")]
     for title, kind, variant, case in cases:
         cells = []
@@ -355,24 +398,58 @@ def print_counts(out, counts):
             name = kind if kind == "simd8" else kind + width
             cells.append(f"{counts[target, name, variant, case]:.2f}")
         out(f"| {title} | `{case}` | {' | '.join(cells)} |")
+    out("\nOn gfx942 the sub-groups' tiles are twice as wide; of the whole tiles' 128 columns the first "
+        "fill half a tile.")
     out("\nThe quoted peaks of the RX 7900 XTX and the MI300X count dual and packed instructions. "
         "Whole tiles\nof 128 x 64 leave, of these peaks:")
     for card in CARDS:
         if card.own:
             tile = tile_of(card.row, 128, 1)
-            bound = 100 * issue_bound(card, counts, tile, 1)
+            bound = 100 * issue_bound(card, facts, tile, 1)
             out(f"\n- {card.name}: {card.lanes} / ({card.flop} x "
-                f"{count_of(card, counts, tile, 1):.2f}) = {bound:.0f} %")
+                f"{count_of(card, facts, tile, 1):.2f}) = {bound:.0f} %")
 
 
-def print_products(out, counts):
+def print_choice(out, programs):
+    m, product = PICTURE[0], PRODUCTS[1]
+    out("\n## Products by sub-groups or by work-groups on Intel\n")
+    out(f"M = {m}, N = {product.n}, f32 weights, no gate. Mix: the part of the busiest loop's "
+        "instructions that\nare fma, from `targets.txt`, both sides of branches counted, of which the "
+        "work-groups' loop has\nmore. Rows: those that are computed. Far: FLOP for a byte of memory or "
+        "of the cache that units share,\nif the near one serves a team of sub-groups but the first. "
+        "Near: FLOP for a byte of local memory or\nof the near cache. Gain: ratio of mix / rows.\n")
+    out("| target | work-groups: tile | mix | rows | far | near | sub-groups: tile | mix | rows | far | "
+        "near | gain |")
+    out("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    for card in CARDS:
+        if card.row not in ("gpu-simd8", "gpu-simd16"):
+            continue
+        group, sub = group_tile(card.row, m, product, card.reported), sub_group_tile(card.row, 1)
+        team = sub._replace(rows=sub.rows * team_of(card.row))
+        cells, value = [], []
+        for variant, tile, far, near in (
+                ("matmul_group", group, memory_intensity(group, 1, 4), local_intensity(group, 1)),
+                ("matmul_subgroup", sub, memory_intensity(team, 1, 4),
+                 memory_intensity(sub, 1, 4))):
+            mix = 1 / mix_of(programs, card.arch, card.row, variant, tile, 1)
+            rows = up(m, tile.rows) * tile.rows
+            value.append(mix / rows)
+            cells += [f"{tile.rows} x {tile.cols}", f"{100 * mix:.0f} %", str(rows), f"{far:.1f}",
+                      f"{near:.1f}"]
+        out(f"| {card.arch} | {' | '.join(cells)} | {value[1] / value[0]:.2f} |")
+    out("\nMore of the instructions are fma, fewer bytes come from near, and no barrier is waited at: "
+        "sub-groups are\nthe default there. On AMD the executed instructions (above) are level at best, "
+        "so work-groups stay the\ndefault and `onepeace tune` tries the others.")
+
+
+def print_products(out, facts):
     m = PICTURE[0]
     out(f"\n### The products of a picture, M = {m}, f32 weights\n")
     out("| card | (N, K) | tile | of the quoted peak | GFLOP/s |")
     out("| --- | --- | --- | --- | --- |")
     for card in CARDS:
         for p in PRODUCTS:
-            least, most, tile = seconds(card, counts, m, p, 4)
+            least, most, tile = seconds(card, facts, m, p, 4)
             flop = 2 * p.products * m * p.n * p.k
             low, high = flop / most / 1e9, flop / least / 1e9
             pair = f"{p.n}{' twice' if p.products > 1 else ''}, {p.k}"
@@ -381,14 +458,14 @@ def print_products(out, counts):
                 f"{between(low, high, '{:,.0f}')} |")
 
 
-def item_ms(card, counts, item):
+def item_ms(card, facts, item):
     """A picture or sound: all its FLOP at the rate of the four products."""
     m, flop = item
-    least, most, done = total(card, counts, m, 4)
+    least, most, done = total(card, facts, m, 4)
     return between(1e3 * flop * least / done, 1e3 * flop * most / done, "{:,.1f}")
 
 
-def print_items(out, counts):
+def print_items(out, facts):
     out("\n### One item at a time, f32 weights but where f16 is said\n")
     out("| card | picture, ms | 15 s sound, ms | 10-token text, ms | the same, f16 weights | "
         "weights / bandwidth: f32, f16 |")
@@ -397,10 +474,10 @@ def print_items(out, counts):
     for card in CARDS:
         texts = []
         for size in (4, 2):
-            least, most, _ = total(card, counts, TEXT, size)
+            least, most, _ = total(card, facts, TEXT, size)
             texts.append(between(1e3 * LAYERS * least, 1e3 * LAYERS * most, "{:,.1f}"))
         floor = [1e3 * weights * size / (card.gbps * 1e9) for size in (4, 2)]
-        out(f"| {card.name} | {item_ms(card, counts, PICTURE)} | {item_ms(card, counts, SOUND)} | "
+        out(f"| {card.name} | {item_ms(card, facts, PICTURE)} | {item_ms(card, facts, SOUND)} | "
             f"{texts[0]} | {texts[1]} | {floor[0]:,.1f}, {floor[1]:,.1f} |")
 
 
@@ -410,7 +487,8 @@ def print_cards(out):
         "TFLOP/s | GB/s | source |")
     out("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for card in CARDS:
-        whose = "its own" if card.own else f"{card.counts}, borrowed"
+        intel = card.row in ("gpu-simd8", "gpu-simd16")
+        whose = "its own" if card.own or intel else f"{card.counts}, borrowed"
         out(f"| {card.name} | {card.arch} | {whose} | {card.lanes}, {card.flop} | {card.units} | "
             f"{card.peak:g} | {card.gbps:,g} | {card.source} |")
 
@@ -418,12 +496,10 @@ def print_cards(out):
 MODEL = """# Predictions for GPUs, before any has run
 
 No GPU has measured these kernels. `python3 bench/predict.py` printed this file; every number is
-computed there from `results/targets.txt` (registers, local memory), `results/emulate-matmul.txt`
-and `emulate.txt` (executed instructions) and facts of devices, whose sources stand beside them.
-Where one is a page that is not the maker's, or nothing, the table says so: check it before you
-rely on it. `emulate.txt` is of the products' tiles before these, so products are taken from
-`emulate-matmul.txt`; `targets.txt` joins two runs, one of AMD and Intel, one of NVIDIA. The
-emulator ran no 128 x 64 tile of a gate with f32 weights.
+computed there from `results/targets.txt` (registers, local memory, Intel's instructions),
+`results/emulate.txt` (executed instructions of AMD) and facts of devices, whose sources stand
+beside them. Where one is a page that is not the maker's, or nothing, the table says so: check it
+before you rely on it. The emulator ran no 128 x 64 tile of a gate with f32 weights.
 
 ## The model
 
@@ -440,11 +516,13 @@ emulator ran no 128 x 64 tile of a gate with f32 weights.
 - **Issue bound.** Part of the peak = lane-instructions that a unit issues in a clock / (executed
   lane-instructions a FLOP x FLOP in a clock of the quoted peak), at most 1. Scalar and memory
   instructions count like others, which is pessimistic where they have an issue port of their own.
-  Only three AMD targets are emulated. Other cards borrow the counts of the nearest: from gfx1100
-  that is optimistic by the dual instructions in them, of which other devices need two, and their
-  compilers differ. Treat borrowed figures as guesses.
+  Three AMD targets are emulated. Intel's products take the mix of their loop, as compiled, both
+  sides of branches counted and what is outside of it left out. Other cards borrow the counts of the
+  nearest: from gfx1100 that is optimistic by the dual instructions in them, of which other devices
+  need two, and their compilers differ. Treat borrowed figures as guesses.
 - **Tile.** As `host/ops/matmul_variants.c` chooses it for the compute units that the driver
-  reports. Counts exist for the classes' whole tiles and for 16 x 64; others take the nearest. A
+  reports; on Intel a sub-group's, which counts as a group, and eight of them read memory together.
+  Counts exist for the classes' whole tiles and for 16 x 64; others take the nearest. A
   gate takes that of f16 weights.
 - **Prediction** = min(issue bound x quoted peak, bandwidth x FLOP a byte), as a range. Its better
   end: rows padded to the tile, every operand read once. Its worse end: groups dealt to the units
@@ -481,10 +559,12 @@ build/onepeace bench --synthetic full --kind image --json image.json   # if memo
 
 
 def write_report(out):
-    programs, counts = read_programs(), read_counts()
+    programs = read_programs()
+    facts = programs, read_counts()
     out(MODEL.rstrip("\n"))
     print_traffic(out)
-    print_counts(out, counts)
+    print_counts(out, facts)
+    print_choice(out, programs)
     out("\n## Occupancy, per target")
     for target in ARCHS:
         print_target(out, programs, target)
@@ -492,8 +572,8 @@ def write_report(out):
         "gfx1100, gfx1200, gfx942 and sm_90 are not among the compiled targets.")
     print_cards(out)
     out("\n## What the cards should reach")
-    print_products(out, counts)
-    print_items(out, counts)
+    print_products(out, facts)
+    print_items(out, facts)
     out(COMPARE.rstrip("\n"))
 
 
