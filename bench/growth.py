@@ -1,21 +1,31 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""How time grows with the batch and with the layers: growth.py PROGRAM [--rounds N] [--kind KIND]
+"""How time grows with layers, batch and length: growth.py PROGRAM [--rounds N] [--kind KIND]
 
 Runs `onepeace bench` at the published widths with synthetic weights, in rounds: each round goes
 through all sizes, so that a drift of the machine meets all of them. A size's time is its best over the
 rounds. A straight line is fitted by least relative squares; "off" is how far a size lies from it.
-The first part doubles the layers at batch 1, the second the batch with two layers. Standard library
+The first part doubles the layers at batch 1, the second the batch with two layers.
+
+The third, which takes onepeace-bench-ours beside the program, lengthens one text and one sound, with
+two layers. Attention is quadratic in the length, so what is tested is that time is straight in FLOP:
+a + b * FLOP, FLOP being all that the encoder does at that length, as the library counts them. How far
+the same times lie from a straight line in the length is shown beside it, untested. Standard library
 only.
 """
 import argparse
+import array
 import json
 import os
+import random
 import subprocess
 import tempfile
 
 LAYERS = [1, 2, 4, 8]
 BATCHES = [1, 2, 4, 8]
+LENGTHS = {"text": [31, 63, 127, 255, 511],  # tokens; the positions are one more
+           "audio": [16000 * s for s in (1, 2, 4, 8, 15)]}  # samples, 16 kHz
+VOCABULARY = 50264
 
 
 def report(args, layers, scenario, batch):
@@ -73,6 +83,74 @@ def measure(args, what, sizes, one):
     show(what, best, peaks)
 
 
+class Server:
+    """A process that keeps the model loaded and times runs."""
+
+    def __init__(self, args, folder):
+        program = os.path.join(os.path.dirname(args.program), "bench", "onepeace-bench-ours")
+        self.folder = folder
+        self.process = subprocess.Popen([program, "synthetic:1536,6144,2,24"], text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        print(self.process.stdout.readline().strip())
+
+    def ask(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise SystemExit(f"growth: {line}: no answer")
+        return answer.strip()
+
+    def add(self, kind, length):
+        name, path = f"{kind}{length}", os.path.join(self.folder, "values")
+        draw = random.Random(length)
+        values = (array.array("i", [draw.randrange(4, VOCABULARY) for _ in range(length)])
+                  if kind == "text" else
+                  array.array("f", [draw.gauss(0.0, 1.0) for _ in range(length)]))
+        with open(path, "wb") as file:
+            values.tofile(file)
+        self.ask(f"add {name} {kind} 1 {length} {path}")
+        self.ask(f"run {name}")  # compiles
+        return float(self.ask(f"flop {name}"))
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def show_lengths(kind, flops, best, peak):
+    sizes = sorted(best)
+    times = [best[n] for n in sizes]
+    start, slope = fit([flops[n] for n in sizes], times)
+    line = fit(sizes, times)
+    print(f"{kind}, length of one item with 2 layers: {1e3 * start:.1f} ms + FLOP at "
+          f"{1e-9 / slope:.0f} GFLOP/s   float32 peak {peak:.0f} GFLOP/s")
+    worst = 0.0
+    for n in sizes:
+        off = best[n] / (start + slope * flops[n]) - 1.0
+        worst = max(worst, abs(off))
+        length = f"{n:4d} tokens" if kind == "text" else f"{n // 16000:4d} s"
+        print(f"  {length}  {1e-9 * flops[n]:7.1f} GFLOP {1e3 * best[n]:9.1f} ms  off "
+              f"{100 * off:+5.1f} %   off a line in the length "
+              f"{100 * (best[n] / (line[0] + line[1] * n) - 1.0):+5.1f} %")
+    print(f"  worst {100 * worst:.1f} %")
+
+
+def lengths(args):
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(args, folder)
+        for kind, sizes in LENGTHS.items():
+            flops = {n: server.add(kind, n) for n in sizes}
+            best, peak = {}, 0.0
+            for _ in range(args.rounds * args.samples):
+                for n in sizes:
+                    t = float(server.ask(f"run {kind}{n}"))
+                    best[n] = min(best.get(n, t), t)
+                peak = max(peak, float(server.ask("peak")))
+            show_lengths(kind, flops, best, peak)
+        server.close()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -80,7 +158,7 @@ def main():
     parser.add_argument("--kind", default="image", choices=["image", "audio", "text"])
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--samples", type=int, default=3)
-    parser.add_argument("--part", choices=["layers", "batch"])
+    parser.add_argument("--part", choices=["layers", "batch", "length"])
     args = parser.parse_args()
 
     def layers(n):
@@ -91,10 +169,12 @@ def main():
         found = report(args, 2, "offline", n)
         return found, seconds(found, "offline", n)
 
-    if args.part != "batch":
+    if args.part in (None, "layers"):
         measure(args, f"{args.kind}, layers at batch 1", LAYERS, layers)
-    if args.part != "layers":
+    if args.part in (None, "batch"):
         measure(args, f"{args.kind}, items of a run with 2 layers", BATCHES, batch)
+    if args.part in (None, "length"):
+        lengths(args)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,13 @@
 // Our side of the comparison with other frameworks: a process that keeps a model loaded and answers
 // commands on stdin, one line each, with one line on stdout.
 //
-//   onepeace-bench-ours MODEL.safetensors [f32|f16] [DEVICE]
+//   onepeace-bench-ours MODEL.safetensors|synthetic:SPEC [f32|f16] [DEVICE]
 //
 //   add NAME KIND COUNT LENGTH FILE  a case: COUNT items of LENGTH values each, raw float32 (pixels
 //                                    or waveforms) or int32 (token ids) -> ok
 //   run NAME                         embeds the case's items at once -> seconds
 //   rows NAME FILE                   the same, and writes the rows as raw float32 -> seconds
+//   flop NAME                        -> FLOP of one run, as onp_model_cost counts them
 //   peak                             best rate of float32 fma of eight -> GFLOP/s
 //   memory                           -> bytes of weights, bytes of the arena
 //   profile NAME                     kernel times of one run to stderr (ONP_BENCH_PROFILE=1) -> ok
@@ -26,6 +27,7 @@ struct item_case {
     struct onp_input **inputs;
     size_t count;
     float *rows;
+    double flops; // of all items
 };
 
 struct server {
@@ -69,12 +71,22 @@ static void *read_values(const char *path, size_t count) {
     return values;
 }
 
+static enum onp_modality modality_of(const char *kind) {
+    return strcmp(kind, "text") == 0    ? ONP_TEXT
+           : strcmp(kind, "image") == 0 ? ONP_IMAGE
+                                        : ONP_AUDIO;
+}
+
 static enum onp_status make_input(struct server *s, const char *kind, const void *values,
                                   size_t length, struct onp_input **out) {
-    if (strcmp(kind, "text") == 0) return onp_input_tokens(s->model, values, length, out);
-    if (strcmp(kind, "image") == 0)
+    switch (modality_of(kind)) {
+    case ONP_TEXT:
+        return onp_input_tokens(s->model, values, length, out);
+    case ONP_IMAGE:
         return onp_input_pixels(s->model, values, s->info.image_size, out);
-    return onp_input_waveform(s->model, values, length, out);
+    default:
+        return onp_input_waveform(s->model, values, length, out);
+    }
 }
 
 static enum onp_status add(struct server *s, const char *args) {
@@ -94,6 +106,10 @@ static enum onp_status add(struct server *s, const char *args) {
     for (size_t i = 0; i < c->count && status == ONP_OK; i++)
         status = make_input(s, kind, values + 4 * i * length, length, &c->inputs[i]);
     free(values);
+    double bytes;
+    if (status == ONP_OK)
+        status = onp_model_cost(s->model, modality_of(kind), length, &c->flops, &bytes);
+    c->flops *= (double)c->count;
     s->case_count++; // freed at the end, complete or not
     if (status == ONP_OK) printf("ok\n");
     return status;
@@ -129,6 +145,13 @@ static enum onp_status run_case(struct server *s, const char *args) {
 }
 
 // --- Figures -------------------------------------------------------------------------------------
+
+static enum onp_status flop(struct server *s, const char *name) {
+    const struct item_case *c = find(s, name);
+    if (!c) return bad("no such case", name);
+    printf("%.0f\n", c->flops);
+    return ONP_OK;
+}
 
 static enum onp_status peak(struct server *s) {
     struct onp_probe_result result;
@@ -170,12 +193,20 @@ static enum onp_status command(struct server *s, char *line) {
     if (args && strcmp(line, "add") == 0) return add(s, args);
     if (args && (strcmp(line, "run") == 0 || strcmp(line, "rows") == 0)) return run_case(s, args);
     if (args && strcmp(line, "profile") == 0) return profile(s, args);
+    if (args && strcmp(line, "flop") == 0) return flop(s, args);
     if (strcmp(line, "peak") == 0) return peak(s);
     if (strcmp(line, "memory") == 0) return memory(s);
     return bad("no such command", line);
 }
 
 // --- Life ---------------------------------------------------------------------------------------
+
+static enum onp_status open_model(struct server *s, const char *path) {
+    static const char prefix[] = "synthetic:";
+    if (strncmp(path, prefix, sizeof prefix - 1) == 0)
+        return onp_model_synthetic(s->context, path + sizeof prefix - 1, &s->model);
+    return onp_model_open(s->context, path, NULL, &s->model);
+}
 
 static enum onp_status serve(struct server *s, const char *path, const char *dtype,
                              const char *device) {
@@ -186,7 +217,7 @@ static enum onp_status serve(struct server *s, const char *path, const char *dty
     };
     enum onp_status status = onp_context_create(&settings, &s->context);
     if (status == ONP_OK) status = onp_device_open(s->context, device, false, &s->device);
-    if (status == ONP_OK) status = onp_model_open(s->context, path, NULL, &s->model);
+    if (status == ONP_OK) status = open_model(s, path);
     if (status == ONP_OK) status = onp_model_get_info(s->model, &s->info);
     if (status == ONP_OK) status = onp_encoder_create(s->device, s->model, &params, &s->encoder);
     if (status == ONP_OK) status = onp_prober_create(s->device, &s->prober);
@@ -211,7 +242,7 @@ static void free_case(struct item_case *c) {
 int main(int argc, char **argv) {
     struct server s = {0};
     if (argc < 2 || argc > 4) {
-        fprintf(stderr, "usage: %s MODEL.safetensors [f32|f16] [DEVICE]\n", argv[0]);
+        fprintf(stderr, "usage: %s MODEL.safetensors|synthetic:SPEC [f32|f16] [DEVICE]\n", argv[0]);
         return 2;
     }
     const char *device = argc > 3 ? argv[3] : getenv("ONEPEACE_DEVICE");
