@@ -70,14 +70,22 @@ static void one_program_serves_all_its_kernels(void **state) {
     assert_int_equal(device->program_count, before + 1);
 }
 
+// Sets the first `items` of y to zero; built.
+static struct onp_launch clear_launch(struct onp_device *device, struct onp_buffer *y,
+                                      size_t items) {
+    struct onp_launch launch = {
+        .source = "scale", .function = "clear", .defines = "-DFACTOR=1", .dims = 1};
+    launch.global[0] = items;
+    onp_push_buffer(&launch, y, 0);
+    assert_int_equal(build(device, &launch), ONP_OK);
+    return launch;
+}
+
 static void empty_range_does_nothing(void **state) {
     struct fixture *f = *state;
     struct onp_buffer *y = new_buffer(f->device, 1);
-    struct onp_launch launch = {
-        .source = "scale", .function = "clear", .defines = "-DFACTOR=1", .dims = 2};
-    launch.global[0] = 4;
-    onp_push_buffer(&launch, y, 0);
-    assert_int_equal(build(f->device, &launch), ONP_OK);
+    struct onp_launch launch = clear_launch(f->device, y, 4);
+    launch.dims = 2;
     assert_int_equal(f->device->backend->launch(f->device, &launch, 0), ONP_OK);
     assert_int_equal(f->device->backend->finish(f->device), ONP_OK);
     f->device->backend->buffer_destroy(y);
@@ -116,11 +124,9 @@ static void unknown_names_are_build_errors(void **state) {
 static void failed_launch_names_the_kernel(void **state) {
     struct fixture *f = *state;
     struct onp_buffer *y = new_buffer(f->device, 1);
-    struct onp_launch launch = {
-        .source = "scale", .function = "clear", .defines = "-DFACTOR=1", .dims = 1};
-    launch.global[0] = launch.local[0] = (size_t)f->device->caps.max_work_group * 2;
-    onp_push_buffer(&launch, y, 0);
-    assert_int_equal(build(f->device, &launch), ONP_OK);
+    struct onp_launch launch =
+        clear_launch(f->device, y, (size_t)f->device->caps.max_work_group * 2);
+    launch.local[0] = launch.global[0];
     assert_int_not_equal(f->device->backend->launch(f->device, &launch, 0), ONP_OK);
     assert_non_null(strstr(onp_last_error(), "scale/clear"));
     assert_non_null(strstr(onp_last_error(), "CL_INVALID_WORK"));
@@ -205,11 +211,7 @@ static void times_come_back_with_their_tags(void **state) {
     struct fixture *f = *state;
     const struct onp_backend *b = f->device->backend;
     struct onp_buffer *y = new_buffer(f->device, ITEMS);
-    struct onp_launch launch = {
-        .source = "scale", .function = "clear", .defines = "-DFACTOR=1", .dims = 1};
-    launch.global[0] = ITEMS;
-    onp_push_buffer(&launch, y, 0);
-    assert_int_equal(build(f->device, &launch), ONP_OK);
+    const struct onp_launch launch = clear_launch(f->device, y, ITEMS);
     struct onp_timing *timings;
     size_t count;
     assert_int_equal(b->launch(f->device, &launch, 1), ONP_OK);
@@ -243,11 +245,7 @@ static void marks_wait_for_what_came_before(void **state) {
     struct fixture *f = *state;
     const struct onp_backend *b = f->device->backend;
     struct onp_buffer *y = new_buffer(f->device, ITEMS);
-    struct onp_launch launch = {
-        .source = "scale", .function = "clear", .defines = "-DFACTOR=1", .dims = 1};
-    launch.global[0] = ITEMS;
-    onp_push_buffer(&launch, y, 0);
-    assert_int_equal(build(f->device, &launch), ONP_OK);
+    const struct onp_launch launch = clear_launch(f->device, y, ITEMS);
     float ones[ITEMS], first[ITEMS], second[ITEMS];
     for (int i = 0; i < ITEMS; i++) ones[i] = first[i] = second[i] = 1.0f;
     struct onp_mark *marks[2];
