@@ -57,13 +57,23 @@ class Process:
     def answer(self):
         line = self.process.stdout.readline().strip()
         if not line:
-            with open(self.log, encoding='utf-8', errors='replace') as log:
-                sys.exit(f'{self.name} failed:\n' + log.read()[-3000:])
+            self.fail()
         return line
 
+    def fail(self):
+        status = self.process.wait()
+        with open(self.log, encoding='utf-8', errors='replace') as log:
+            text = log.read()[-3000:]
+        why = f'ended by signal {-status}' if status < 0 else f'ended with status {status}'
+        hint = ' (9: short of memory?)' if status == -9 else ''
+        sys.exit(f'{self.name} {why}{hint}; its last words:\n{text}')
+
     def ask(self, *words):
-        self.process.stdin.write(' '.join(map(str, words)) + '\n')
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(' '.join(map(str, words)) + '\n')
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            self.fail()
         return self.answer()
 
     def processor_seconds(self):
@@ -72,7 +82,8 @@ class Process:
         return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
     def close(self):
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.wait()
 
 
