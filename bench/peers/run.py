@@ -4,7 +4,8 @@
 Every framework runs in a process of its own that stays loaded, has the same prepared inputs in
 memory and answers how long one run took. They take turns, one run each, round after round, so that
 whatever else happens on the machine meets all of them. Before timing, every row is compared with
-ours. One kind of input after the other, so that memory holds one branch of each framework.
+ours. One case after the other, each with processes of its own: frameworks keep a copy of the weights
+for every shape.
 """
 import argparse
 import contextlib
@@ -224,21 +225,19 @@ def summarize(report, peaks):
                                           max=max(ratios), of_best=min(samples) / min(mine)))
 
 
-def run_kind(kind, options, weights, environment, locks, report):
+def run_case(index, options, weights, environment, locks, report):
+    case = CASES[index]
     with contextlib.ExitStack() as stack:
         processes = []
         for name in options.peers.split(','):
             processes.append(Process(name, options, environment))
             stack.callback(processes[-1].close)
         report['versions'].update({p.name: p.version for p in processes})
-        wanted = dict(all=(True, False), one=(True,), offline=(False,))[options.batches]
-        cases = [(i, c) for i, c in enumerate(CASES) if c[1] == kind and (c[2] == 1) in wanted]
-        ready = [(c, prepare(processes, options, weights, c, i, locks)) for i, c in cases]
-        for case, entry in ready:
-            measure(processes, entry, max(2, round(case[4] * options.rounds)), locks, report['peaks'])
-            summarize(entry, report['peaks'])
-            report['cases'].append(entry)
-            print(table(entry), flush=True)
+        entry = prepare(processes, options, weights, case, index, locks)
+        measure(processes, entry, max(2, round(case[4] * options.rounds)), locks, report['peaks'])
+        summarize(entry, report['peaks'])
+        report['cases'].append(entry)
+        print(table(entry), flush=True)
         locks.release()
 
 
@@ -328,9 +327,12 @@ def main():
                   created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
                   model=dict(dim=weights.dim, layers=weights.layers, seed=options.seed),
                   peaks=[], cases=[])
+    wanted = dict(all=(True, False), one=(True,), offline=(False,))[options.batches]
     for kind in options.kinds.split(','):
-        run_kind(kind, options, weights, environment, locks, report)
-        save(options, report)
+        for i, case in enumerate(CASES):
+            if case[1] == kind and (case[2] == 1) in wanted:
+                run_case(i, options, weights, environment, locks, report)
+                save(options, report)
     print('written:', options.out + '.json', options.out + '.txt')
 
 
