@@ -48,20 +48,6 @@ static inline float4 read_weights(__global const weight_t *w, size_t quad) {
 #endif
 }
 
-// The epilogue of one element, in column n; times: the gate's product.
-static inline void finish(__global float *dst, float value, float times, int n, int N,
-                          __global const float *bias, __global const float *gamma,
-                          __global const float *residual, int epilogue) {
-    if (n >= N) return;
-    if (epilogue & EPILOGUE_BIAS) value += bias[n];
-    if (epilogue & (EPILOGUE_GELU | EPILOGUE_GATE)) value = gelu(value);
-#ifdef GATE
-    value *= times;
-#endif
-    if (epilogue & EPILOGUE_RESIDUAL) value = fma(gamma[n], value, residual[n]);
-    dst[n] = value;
-}
-
 // sum[i][j] += v[i] * b[j] for four rows.
 #define MULTIPLY(SUM, V, B)                                                                        \
     UNROLL for (int j = 0; j < TN4; j++) {                                                         \
@@ -190,10 +176,10 @@ matmul_group(__global const float *restrict a, uint a_offset, __global const wei
             if (m < M) {
                 __global float *d = dst + dst_offset + (size_t)m * (size_t)ldd;
                 __global const float *r = residual + residual_offset + (size_t)m * (size_t)ldr;
-                finish(d, v.s0, t.s0, n, N, bias, gamma, r, epilogue);
-                finish(d, v.s1, t.s1, n + 1, N, bias, gamma, r, epilogue);
-                finish(d, v.s2, t.s2, n + 2, N, bias, gamma, r, epilogue);
-                finish(d, v.s3, t.s3, n + 3, N, bias, gamma, r, epilogue);
+                finish_element(d, v.s0, t.s0, n, N, bias, gamma, r, epilogue);
+                finish_element(d, v.s1, t.s1, n + 1, N, bias, gamma, r, epilogue);
+                finish_element(d, v.s2, t.s2, n + 2, N, bias, gamma, r, epilogue);
+                finish_element(d, v.s3, t.s3, n + 3, N, bias, gamma, r, epilogue);
             }
             UNROLL for (int s = 1; s < TM * TN4; s++) {
                 sum[(s - 1) / TN4][(s - 1) % TN4] = sum[s / TN4][s % TN4];

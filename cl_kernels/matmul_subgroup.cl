@@ -74,20 +74,6 @@ static inline void read_piece(__global const weight_t *w, float *b) {
 #endif
 }
 
-// The epilogue of one element, in column n; times: the gate's product.
-static inline void finish(__global float *dst, float value, float times, int n, int N,
-                          __global const float *bias, __global const float *gamma,
-                          __global const float *residual, int epilogue) {
-    if (n >= N) return;
-    if (epilogue & EPILOGUE_BIAS) value += bias[n];
-    if (epilogue & (EPILOGUE_GELU | EPILOGUE_GATE)) value = gelu(value);
-#ifdef GATE
-    value *= times;
-#endif
-    if (epilogue & EPILOGUE_RESIDUAL) value = fma(gamma[n], value, residual[n]);
-    dst[n] = value;
-}
-
 // Weights of step KK of the block from K0 on.
 #define READ_ONE(B, FROM, K0, KK)                                                                  \
     UNROLL for (int p = 0; p < PIECES; p++)                                                        \
@@ -186,9 +172,9 @@ matmul_subgroup(__global const float *restrict a, uint a_offset,
         UNROLL for (int j = 0; j < COLS; j++) {
             const int n = n0 + (j / PIECE * SUB_GROUP + lane) * PIECE + j % PIECE;
 #ifdef GATE
-            finish(d, sum[0][j], factor[0][j], n, N, bias, gamma, r, epilogue);
+            finish_element(d, sum[0][j], factor[0][j], n, N, bias, gamma, r, epilogue);
 #else
-            finish(d, sum[0][j], 1.0f, n, N, bias, gamma, r, epilogue);
+            finish_element(d, sum[0][j], 1.0f, n, N, bias, gamma, r, epilogue);
 #endif
         }
         UNROLL for (int i = 1; i < ROWS; i++) UNROLL for (int j = 0; j < COLS; j++) {
